@@ -1,0 +1,39 @@
+"""Rebuilds everything under data/ that is made and not written: python data/make/build.py [--check]
+
+With --check nothing is written: the files are built in memory and compared with those that stand; differences end with exit 1.
+"""
+from __future__ import annotations
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parent
+sys.path.insert(0, str(HERE))
+
+
+def jsonl(rows: list[dict]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def files() -> dict[str, bytes]:
+    "Every made file, by its path below data/."
+    import paraphrase_questions
+    import train_questions
+    return {"qa/train.jsonl": jsonl(train_questions.build()), "qa/paraphrase.jsonl": jsonl(paraphrase_questions.build())}
+
+
+def main(arguments: list[str]) -> int:
+    made = files()
+    if arguments == ["--check"]:
+        stale = [name for name, content in made.items() if not (DATA / name).is_file() or (DATA / name).read_bytes() != content]
+        for name in stale: print(f"data/{name} differs from what data/make/build.py makes: run python data/make/build.py")
+        return 1 if stale else 0
+    for name, content in made.items():
+        (DATA / name).parent.mkdir(parents=True, exist_ok=True)
+        (DATA / name).write_bytes(content)
+        print(f"data/{name}: {len(content)} bytes")
+    return 0
+
+
+if __name__ == "__main__": sys.exit(main(sys.argv[1:]))
