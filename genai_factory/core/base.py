@@ -14,10 +14,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from . import aio
 
 # %% auto #0
-__all__ = ['PartKind', 'Origin', 'FactoryError', 'UsageError', 'InputError', 'MissingError', 'BusyError', 'DamagedError',
-           'UnavailableError', 'did_you_mean', 'Part', 'ToolCall', 'Message', 'as_messages', 'Document', 'Passage',
-           'Citation', 'Usage', 'Delta', 'Reply', 'LLM', 'collect', 'Retriever', 'Embedder', 'Score', 'Evaluator',
-           'Example', 'Interaction']
+__all__ = ['PartKind', 'Origin', 'ABSTAIN', 'FactoryError', 'UsageError', 'InputError', 'MissingError', 'BusyError',
+           'DamagedError', 'UnavailableError', 'did_you_mean', 'Part', 'ToolCall', 'Message', 'as_messages', 'Document',
+           'Passage', 'Citation', 'Usage', 'Delta', 'Reply', 'LLM', 'collect', 'Retriever', 'Embedder', 'Score',
+           'Evaluator', 'Example', 'Interaction']
 
 # %% ../../nbs/core/01_base.ipynb #e15d28a5
 class FactoryError(Exception):
@@ -83,6 +83,11 @@ class Message:
     def passages(self) -> list[Passage]:
         "The passages that this message carries, in order."
         return [] if isinstance(self.content, str) else [part.value for part in self.content if part.kind == "passage"]
+
+    def flat(self) -> str:
+        "One text for models that read text only: the passages, each under the name by which it is cited, then the words."
+        named = [f"[{passage.document.stem}]\n{passage.text}" for passage in self.passages]
+        return "\n\n".join([*named, *([self.text] if self.text else [])])
 
 def as_messages(
     prompt: str | list[Message], # text is one user message
@@ -234,6 +239,8 @@ async def collect(
     return Reply(message, citations=citations, usage=usage, finish_reason=finish, model=model, served_by=model, confidence=confidence)
 
 # %% ../../nbs/core/01_base.ipynb #a2d01ebe
+ABSTAIN = "I am sorry, I do not know that."   # how every part of the assistant says that it has no answer
+
 @runtime_checkable
 class Retriever(Protocol):
     "Finds passages for a query, best first."
