@@ -97,6 +97,8 @@ class ReleaseRules(Config):
     "When a release may serve."
     margin: float = Field(0.05, gt=0, lt=1, description="non-inferiority margin, as a share")
     alpha: float = Field(0.025, gt=0, lt=0.5, description="one-sided error level of every interval")
+    power: float = Field(0.8, gt=0, lt=1, description="probability with which the number of questions asked for shows the difference")
+    few: int = Field(30, ge=1, description="with fewer questions than this a floor rejects only when the whole interval lies below it")
     metric: str = Field("answer_correct", description="the metric that decides")
     superior_on: str = Field("paraphrase", description="question set on which the challenger must be better")
     non_inferior_on: list[str] = Field(default_factory=lambda: ["natural"], description="sets on which it must not be worse than the margin")

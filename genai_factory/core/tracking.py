@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -26,8 +27,8 @@ from .tracing import quiet_environment
 EXPERIMENT = "genai_factory"
 
 # %% auto #0
-__all__ = ['EXPERIMENT', 'PACKAGES', 'mlflow_errors', 'mlflow_client', 'experiment_id', 'code_tags', 'machine_tags', 'track_run',
-           'finish_run', 'JobRun', 'latest_run', 'read_output', 'job_run']
+__all__ = ['EXPERIMENT', 'PACKAGES', 'mlflow_errors', 'ensure_unlocked', 'mlflow_client', 'experiment_id', 'code_tags',
+           'machine_tags', 'track_run', 'finish_run', 'JobRun', 'latest_run', 'read_output', 'job_run']
 
 # %% ../../nbs/core/06_tracking.ipynb #59c78f07
 @contextmanager
@@ -42,6 +43,14 @@ def mlflow_errors(workspace: Workspace) -> Iterator[None]:
         if "Max retries exceeded" in text or "Connection refused" in text:
             raise UnavailableError(f"The MLflow server {workspace.tracking_uri} does not answer. Start it, or set tracking_uri in settings.ini.") from error
         raise
+
+def ensure_unlocked(workspace: Workspace) -> None:
+    "Ask the database for its write lock once, before MLflow retries for half a minute."
+    file = workspace.state / "mlflow.db"
+    if not workspace.tracking_uri.endswith(str(file)) or not file.exists(): return
+    with mlflow_errors(workspace), closing(sqlite3.connect(file, timeout=5, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("ROLLBACK")
 
 def mlflow_client(workspace: Workspace) -> Any: # mlflow.MlflowClient
     "A client of the workspace's tracking store; the store is made on first use."
@@ -101,6 +110,7 @@ def track_run(
 ) -> str:                                # MLflow's run id
     "Open a run with everything known before it starts."
     from mlflow.entities import Param, RunTag
+    ensure_unlocked(workspace)
     client = mlflow_client(workspace)
     facts = {"mlflow.runName": job, "mlflow.source.type": "JOB", "mlflow.source.name": f"{job}.ipynb", "job": job, "job.status": "running",
              **code_tags(workspace.root), **machine_tags(), **(tags or {})}
