@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.base import LLM, Delta, Message, ToolCall, UnavailableError, Usage, UsageError
 from ..core.configs import LLMConfig
+from .openai import provider_errors
 
 DEFAULT_MAX_TOKENS = 1024   # the API requires a bound
 
@@ -77,27 +78,17 @@ class AnthropicLLM(LLM):
         return self._clients[loop]
 
     async def astream(self, messages, *, tools=None, response_format=None, **options) -> AsyncIterator[Delta]:
-        from anthropic import APIConnectionError, APIStatusError
+        import anthropic
         if response_format is not None: raise UsageError("The Messages API has no response_format. Describe the form in the prompt.")
         c, (system, turns) = self.config, to_wire(messages)
         asked = {"max_tokens": c.max_tokens or DEFAULT_MAX_TOKENS, "temperature": c.temperature, "system": system or None, "tools": tools, **c.options, **options}
         asked = {key: value for key, value in asked.items() if value is not None}
-        try:
+        with provider_errors(anthropic, c, "ANTHROPIC_API_KEY"):
             stream = await self._client().messages.create(model=self.model, messages=turns, stream=True, **asked)
             async with stream:
                 async for delta in from_wire(stream): yield delta
-        except APIStatusError as error: raise _status_error(error, c) from error
-        except APIConnectionError as error: raise UnavailableError(f"{c.base_url or 'Anthropic'} does not answer: {error}. Is the address right?") from error
 
 # %% ../../nbs/llms/11_anthropic.ipynb #36a39624
-def _status_error(error: Any, config: LLMConfig) -> Exception:
-    "The server's refusal in our words: try again later, or mend the request."
-    where = config.base_url or "Anthropic"
-    if error.status_code in (408, 409, 429) or error.status_code >= 500:
-        return UnavailableError(f"{where} answered {error.status_code} after {config.max_retries} retries: {error.message}. Try again later.")
-    if error.status_code == 401: return UnavailableError(f"{where} refused the key (401). Check ANTHROPIC_API_KEY.")
-    return UsageError(f"{where} refused the request for model '{config.model}' ({error.status_code}): {error.message}")
-
 def make(config: LLMConfig) -> AnthropicLLM:
     "From a configuration."
     if not config.model: raise UsageError("Which model? Write it after the colon: make_llm('anthropic:MODEL').")

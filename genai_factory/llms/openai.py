@@ -7,14 +7,15 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..core.base import LLM, Delta, Message, ToolCall, UnavailableError, Usage, UsageError
 from ..core.configs import LLMConfig
 
 # %% auto #0
-__all__ = ['to_wire', 'from_wire', 'OpenAILLM', 'make']
+__all__ = ['to_wire', 'from_wire', 'provider_errors', 'OpenAILLM', 'make']
 
 # %% ../../nbs/llms/10_openai.ipynb #5398bf65
 def to_wire(messages: list[Message]) -> list[dict[str, Any]]:
@@ -58,6 +59,26 @@ def _join(calls: dict[int, ToolCall], piece: Any) -> None:
     if piece.function and piece.function.name: call.name = piece.function.name
     if piece.function and piece.function.arguments: call.arguments += piece.function.arguments
 
+# %% ../../nbs/llms/10_openai.ipynb #9e32e51c
+@contextmanager
+def provider_errors(
+    sdk: Any,            # the client's module: openai or anthropic
+    config: LLMConfig,
+    variable: str,       # the environment variable that holds the key
+) -> Iterator[None]:
+    "Turn a client's failures into ours: try again later, or mend the request."
+    where = config.base_url or sdk.__name__
+    try: yield
+    except sdk.APIStatusError as error:
+        said = f"{where} answered {error.status_code} for model '{config.model}': {error.message}"
+        if error.status_code in (408, 409, 429) or error.status_code >= 500: raise UnavailableError(f"{said}. Asked {config.max_retries + 1} times; try again later.") from error
+        if error.status_code == 401: raise UnavailableError(f"{where} refused the key (401). Check {variable}.") from error
+        raise UsageError(f"{said}. It refused the request as it stands.") from error
+    except sdk.APIConnectionError as error: raise UnavailableError(f"{where} does not answer: {error} Is the server up, and base_url right?") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"): raise
+        raise UnavailableError(f"The connection to {where} broke off in the middle of an answer ({error}). Nothing of it is kept; ask again.") from error
+
 # %% ../../nbs/llms/10_openai.ipynb #4e01c9ff
 class OpenAILLM(LLM):
     "Chat Completions of OpenAI, or of any server that speaks it."
@@ -77,28 +98,18 @@ class OpenAILLM(LLM):
         return self._clients[loop]
 
     async def astream(self, messages, *, tools=None, response_format=None, **options) -> AsyncIterator[Delta]:
-        from openai import APIConnectionError, APIStatusError
+        import openai
         c = self.config
         asked = {"temperature": c.temperature, "max_tokens": c.max_tokens, "seed": c.seed, "tools": tools, "response_format": response_format,
                  **c.options, **options}
         asked = {key: value for key, value in asked.items() if value is not None}
-        try:
+        with provider_errors(openai, c, "OPENAI_API_KEY"):
             stream = await self._client().chat.completions.create(model=self.model, messages=to_wire(messages), stream=True,
                                                                    stream_options={"include_usage": True}, **asked)
             async with stream:
                 async for delta in from_wire(stream): yield delta
-        except APIStatusError as error: raise _status_error(error, c) from error
-        except APIConnectionError as error: raise UnavailableError(f"{c.base_url or 'OpenAI'} does not answer: {error}. Is the server up, and base_url right?") from error
 
 # %% ../../nbs/llms/10_openai.ipynb #46f4511a
-def _status_error(error: Any, config: LLMConfig) -> Exception:
-    "The server's refusal in our words: try again later, or mend the request."
-    where = config.base_url or "OpenAI"
-    if error.status_code in (408, 409, 429) or error.status_code >= 500:
-        return UnavailableError(f"{where} answered {error.status_code} after {config.max_retries} retries: {error.message}. Try again later.")
-    if error.status_code == 401: return UnavailableError(f"{where} refused the key (401). Check OPENAI_API_KEY.")
-    return UsageError(f"{where} refused the request for model '{config.model}' ({error.status_code}): {error.message}")
-
 def make(config: LLMConfig) -> OpenAILLM:
     "From a configuration."
     if not config.model: raise UsageError("Which model? Write it after the colon: make_llm('openai:MODEL').")
