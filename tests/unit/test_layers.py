@@ -1,7 +1,6 @@
 """The floors: imports go down. The contracts stand in pyproject.toml; here they are run, and each is seen finding a planted offender."""
 
 import ast
-import shutil
 import subprocess
 import sys
 from pathlib import Path
