@@ -18,9 +18,10 @@ def jsonl(rows: list[dict]) -> bytes:
 
 def files() -> dict[str, bytes]:
     "Every made file, by its path below data/."
+    import handbook
     import paraphrase_questions
     import train_questions
-    return {"qa/train.jsonl": jsonl(train_questions.build()), "qa/paraphrase.jsonl": jsonl(paraphrase_questions.build())}
+    return {**handbook.build(), "qa/train.jsonl": jsonl(train_questions.build()), "qa/paraphrase.jsonl": jsonl(paraphrase_questions.build())}
 
 
 def main(arguments: list[str]) -> int:
