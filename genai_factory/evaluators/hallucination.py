@@ -12,13 +12,16 @@ from ..core.base import Document, Passage, Reply, Score
 from .text import is_abstention, plain_text, tokens
 
 # %% auto #0
-__all__ = ['COVERAGE', 'content_words', 'claims', 'Held', 'held', 'coverage', 'Support', 'find_support', 'support']
+__all__ = ['COVERAGE', 'hallucination_eval', 'content_words', 'claims', 'Support', 'passage_name', 'coverage', 'find_support',
+           'support']
 
 # %% ../../nbs/evaluators/39_hallucination.ipynb #ce458ea0
 _STOP = set("""a about after all also am an and any are as at be because been before but by can could did do doe does for from had has have he her
 here hi hello his how i if in into is it its just let may me more most must my no not of on once only or other our out over own shall she should so
 some such than that the their them then there these they this those through to too under until up upon was we were what when where which while who
 will with would you your yours please thank thanks sorry asking ask glad help happy welcome kindly dear""".split())
+_PERSONAL = re.compile(r"(?:hello|hi|good\s?(?:bye|morning|evening|day)|i|you)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s+[A-Z\d\"'(\[])|(?=\n\s*\n)|(?=\n\s*[-*|])|\Z)", re.DOTALL)
 
 def content_words(
     text: str,   # any text
@@ -31,61 +34,60 @@ def claims(
 ) -> list[str]:           # its sentences that state something
     "The sentences that need support; none for courtesy, small talk or an abstention."
     if is_abstention(outputs): return []
-    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z\d\"'(])", plain_text(outputs))
-    return [s for s in sentences if (words := content_words(s)) and (len(words) > 2 or any(w[0].isdigit() for w in words))]
+    sentences = [found[0] for found in _SENTENCE.finditer(plain_text(outputs))]
+    return [s for s in sentences if any(w[0].isdigit() for w in content_words(s)) or (len(content_words(s)) > 2 and not _PERSONAL.match(s))]
 
 # %% ../../nbs/evaluators/39_hallucination.ipynb #3ee19b42
-COVERAGE = 0.6  # share of a claim's content words that its passage must hold
+COVERAGE = 0.65  # share of a claim's content words that its sentence must hold
 
-@dataclass(slots=True)
-class Held:
-    "What one passage says: the words of its document's name, and all its words."
-    name: set[str]
-    words: set[str]
-
-def held(passage: Passage | str) -> Held:
-    "The tokens of a passage, its title and heading included."
-    if isinstance(passage, str): return Held(set(), set(tokens(passage)))
-    name = set(content_words(f"{passage.document.title} {passage.document.stem.replace('-', ' ')}"))
-    return Held(name, name | set(tokens(f"{passage.metadata.get('heading') or ''} {passage.text}")))
-
-def coverage(
-    claim: str,                         # one sentence
-    have: Held,                         # one passage
-    names: Set[str] = frozenset(),      # words of the names of all retrieved documents
-) -> float:                             # 0 to 1
-    "The share of the claim's content words in the passage; 0 when a number or a name is missing."
-    words = content_words(claim)
-    if any(w not in have.words and (w[0].isdigit() or w in names) for w in words): return 0.0
-    return sum(w in have.words for w in words) / len(words) if words else 1.0
-
-# %% ../../nbs/evaluators/39_hallucination.ipynb #bb85d561
 @dataclass(slots=True)
 class Support:
-    "Where a claim stands: the best passage and how much of the claim it covers."
+    "Where a claim stands, and how much of it is there."
     claim: str
-    passage: int | None  # position in the passages given, None when none can support the claim
-    coverage: float
+    coverage: float = 0.0        # 0: no sentence can support it
+    passage: int | None = None   # position in the passages given
+    start: int = 0               # the sentence, in characters of that passage
+    end: int = 0
 
+def passage_name(passage: Passage | str) -> set[str]:
+    "The words of a passage's document: its title and its short name."
+    return set() if isinstance(passage, str) else set(content_words(f"{passage.document.title} {passage.document.stem.replace('-', ' ')}"))
+
+def coverage(
+    words: list[str],              # content words of the claim
+    have: Set[str],                # words of the sentence, title and heading
+    names: Set[str] = frozenset(), # words of the names of all retrieved documents
+) -> float:                        # 0 to 1
+    "The share of the claim's words that are there; 0 when a number or a name is missing."
+    if not words or any(w not in have and (w[0].isdigit() or w in names) for w in words): return 0.0
+    return sum(w in have for w in words) / len(words)
+
+# %% ../../nbs/evaluators/39_hallucination.ipynb #bb85d561
 def find_support(
     outputs: str | Reply,          # an answer
     passages: list[Passage | str], # what was retrieved
 ) -> list[Support]:                # one for each claim, in order
-    "The best passage for each claim."
-    pool = [held(p) for p in passages]
-    names = set().union(*(have.name for have in pool))
-    found = []
+    "The best sentence for each claim."
+    pool, every_name = [], set()
+    for n, passage in enumerate(passages):
+        text, heading = (passage, "") if isinstance(passage, str) else (passage.text, str(passage.metadata.get("heading") or ""))
+        name = passage_name(passage)
+        every_name |= name
+        pool += [(n, found.span(), name | set(tokens(f"{heading} {found[0]}"))) for found in _SENTENCE.finditer(text)]
+    best = []
     for claim in claims(outputs):
-        covers = [coverage(claim, have, names) for have in pool]
-        best = max(range(len(covers)), key=covers.__getitem__, default=None)
-        if best is not None and covers[best] == 0: best = None
-        found.append(Support(claim, best, covers[best] if best is not None else 0.0))
-    return found
+        best.append(Support(claim))
+        for n, span, have in pool:
+            share = coverage(content_words(claim), have, every_name)
+            if share > best[-1].coverage: best[-1] = Support(claim, share, n, *span)
+    return best
 
 # %% ../../nbs/evaluators/39_hallucination.ipynb #72fcd207
 def support(outputs: str | Reply, context: list[Passage | str]) -> Score:
-    "The share of the answer's claims that a retrieved passage supports."
+    "The share of the answer's claims that a retrieved sentence supports."
     found = find_support(outputs, context)
     weak = [f.claim for f in found if f.coverage < COVERAGE]
     if not found: return Score("support", 1.0, rationale="the answer claims nothing")
     return Score("support", 1 - len(weak) / len(found), rationale=f"not supported: {weak}" if weak else "every claim stands in a passage")
+
+hallucination_eval = support  # the name under which the components of the factory know it

@@ -21,10 +21,11 @@ GOLD_PLUS = passage("Gold plus card", "The yearly fee is 96 dollars.")
     ("The yearly fee of the gold plus card is 48 dollars.", 0),                 # the namesake's name
     ("The yearly fee of the gold card is 49 dollars.", 0),                      # an invented figure
     ("The yearly fee is 48 dollars and a replacement costs 6 dollars.", 0),     # two passages mixed in one sentence
+    ("The yearly fee of the gold card is 9 dollars.", 0),                       # the figure of the next sentence
     ("The gold card's yearly fee is 48 dollars. The silver card's is 99 dollars.", 0.5),
     ("Astronauts eat dried yoghurt on Sundays.", 0),
     ("I am sorry, I do not know that. The handbook does not say.", 1),          # claims nothing
-    ("Hello! How can I help?", 1),
+    ("Hello! How can I help?", 1), ("I am the assistant of this bank. I answer questions from the handbook.", 1),
 ])
 def test_support_is_the_share_of_claims_that_one_passage_holds(answer, value):
     assert support(answer, [SILVER, GOLD, GOLD_PLUS]).value == value
@@ -33,6 +34,7 @@ def test_support_is_the_share_of_claims_that_one_passage_holds(answer, value):
 def test_the_supporting_passage_is_named():
     found = find_support("A replacement of the silver card costs 6 dollars. A replacement of the gold card costs 9 dollars.", [GOLD, SILVER])
     assert [f.passage for f in found] == [1, 0]
+    assert [p.text[f.start:f.end] for f, p in zip(found, (SILVER, GOLD))] == ["A replacement card costs 6 dollars.", "A replacement card costs 9 dollars."]
 
 
 def test_a_heading_counts_as_part_of_the_passage():
