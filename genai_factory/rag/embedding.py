@@ -92,7 +92,9 @@ class TransformerEmbedder:
         with _LOADING: return _load(self.path)
 
     @functools.cached_property
-    def dimension(self) -> int: return self.parts[1].config.hidden_size
+    def dimension(self) -> int:
+        config = Path(self.path, "config.json")   # known without loading anything where the folder is here
+        return json.loads(config.read_text())["hidden_size"] if config.is_file() else self.parts[1].config.hidden_size
 
     def embed_spans(self, texts: list[str], spans: list[list[Span]], progress: Callable[[int], None] | None = None) -> tuple[Any, list[Any]]:
         return _forward(self, texts, spans, progress)
