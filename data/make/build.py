@@ -19,9 +19,11 @@ def jsonl(rows: list[dict]) -> bytes:
 def files() -> dict[str, bytes]:
     "Every made file, by its path below data/."
     import handbook
+    import natural
     import paraphrase_questions
     import train_questions
-    return {**handbook.build(), "qa/train.jsonl": jsonl(train_questions.build()), "qa/paraphrase.jsonl": jsonl(paraphrase_questions.build())}
+    return {**handbook.build(), "qa/train.jsonl": jsonl(train_questions.build()), "qa/paraphrase.jsonl": jsonl(paraphrase_questions.build()),
+            "qa/natural.jsonl": jsonl(natural.build())}
 
 
 def main(arguments: list[str]) -> int:
