@@ -13,17 +13,32 @@ sys.path.insert(0, str(HERE))
 
 
 def jsonl(rows: list[dict]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows).encode()
+
+
+def validation() -> list[dict]:
+    "Rows of the third set of templates, and some written by hand."
+    import natural
+    import paraphrase_questions
+    rows = paraphrase_questions.build("validation", multi_count=8, share=0.7, seed=11) + natural.build("validation")
+    return [{**row, "id": f"validation-{number:03d}"} for number, row in enumerate(rows, 1)]
 
 
 def files() -> dict[str, bytes]:
     "Every made file, by its path below data/."
+    import bank
     import handbook
     import natural
     import paraphrase_questions
+    import preferences
+    import queries
     import train_questions
+    pairs = preferences.build()
     return {**handbook.build(), "qa/train.jsonl": jsonl(train_questions.build()), "qa/paraphrase.jsonl": jsonl(paraphrase_questions.build()),
-            "qa/natural.jsonl": jsonl(natural.build())}
+            "qa/natural.jsonl": jsonl(natural.build()),
+            "qa/validation.jsonl": jsonl(validation()),
+            "preferences/train.jsonl": jsonl(pairs["train"]), "preferences/validation.jsonl": jsonl(pairs["validation"]),
+            "queries/customer_queries.jsonl": jsonl(queries.build()), "bank/bank.sql": bank.build()}
 
 
 def main(arguments: list[str]) -> int:
