@@ -1,6 +1,8 @@
 # The commands of this project. Everything is installed into .venv, once for each state of constraints.txt and pyproject.toml.
 PYTHON ?= python3
 ARGS ?=
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
 STAMP := .venv/installed-$(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
 
@@ -23,7 +25,7 @@ $(STAMP): constraints.txt pyproject.toml
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo "No virtual environment could be made. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into .venv; the first time takes some minutes."
-	$(BIN)/python -m pip install -c constraints.txt torch==2.13.0 -e '.[all]' || { \
+	@$(BIN)/python -m pip install -c constraints.txt torch==2.13.0 -e '.[all]' | sed -u '/^Requirement already satisfied/d' || { \
 	  echo "The installation did not finish. What is there is kept: run 'make setup' again once the cause above is mended."; exit 1; }
 	@rm -f .venv/installed-* && touch $@
 
@@ -37,7 +39,7 @@ lab: setup
 check: setup
 	$(BIN)/python tests/sync.py
 	$(BIN)/ruff check
-	$(BIN)/lint-imports --config pyproject.toml | tail -n 5
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	$(BIN)/nbdev-test --skip-folder-re '^([_.]|jobs$$)' --n-workers 2
 

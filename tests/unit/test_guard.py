@@ -37,7 +37,7 @@ def inner(pytester: pytest.Pytester, source: str, **environment: str):
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(source)
     return subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=pytester.path, capture_output=True, text=True,
-                          env={k: v for k, v in os.environ.items() if k not in ("CI", "GENAI_FACTORY_PUBLIC_DATA")} | environment).stdout
+                          env={k: v for k, v in os.environ.items() if k not in ("CI", "GENAI_FACTORY_CI_FOLDER", "GENAI_FACTORY_PUBLIC_DATA")} | environment).stdout
 
 
 def test_a_swallowed_attempt_still_fails_its_test(pytester):
