@@ -43,7 +43,7 @@ class Service:
         "One line for people."
         if self.assistant is None: return f"Not ready: {self.error or 'the assistant is being loaded'}"
         if self.release: return f"Release {self.release} is serving."
-        return "No release was promoted yet: the extractive baseline is serving. `genai-factory flow retrain` trains one."
+        return "No release yet: the extractive baseline answers. Train one with: genai-factory flow retrain"
 
 # %% ../../nbs/app/89_service.ipynb #3a19f7fe
 async def refresh(service: Service) -> None:

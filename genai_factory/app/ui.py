@@ -83,7 +83,7 @@ def describe(
 ) -> str:
     "The line below an answer."
     who = WORDS.get(served_by or "", served_by or "the assistant")
-    return f"Answered by {who} · {f'release {release}' if release else 'baseline, no release yet'} · {seconds:.1f} s"
+    return f"Answered by {who} · {f'release {release}' if release else 'no release yet'} · {seconds:.1f} s"
 
 # %% ../../nbs/app/90_ui.ipynb #4aaa3907
 GROWTH_S = 0.5   # seconds in which a finished answer grows on the page
@@ -107,14 +107,16 @@ async def turn(service: Service, question: str) -> AsyncIterator[tuple[str, dict
 
 # %% ../../nbs/app/90_ui.ipynb #ae32ff75
 CSS = """
-.gradio-container { max-width: 860px !important; margin: 0 auto !important; }
-footer { display: none !important; }
-#head h1 { font-size: 1.35rem; font-weight: 650; margin: 0; letter-spacing: -.01em; }
-#head p { margin: .15rem 0 0; color: var(--body-text-color-subdued); font-size: .88rem; }
+.gradio-container { max-width: 820px !important; margin: 0 auto !important; }
+footer, #chat .top-panel { display: none !important; }
+#head h1 { font-size: 1.4rem; font-weight: 650; margin: 0; letter-spacing: -.01em; }
+#head p { margin: .2rem 0 .5rem; color: var(--neutral-500); font-size: .9rem; }
+#status { display: inline-block; padding: .15rem .6rem; border-radius: 1rem; font-size: .78rem; color: var(--primary-700); background: var(--primary-50); }
 #chat { border: 0; background: transparent; }
 #chat .message { border: 0 !important; box-shadow: none !important; }
+#chat .bot.message { background: transparent !important; width: 100% !important; max-width: 100% !important; padding-left: 0; }
 .answer .text { white-space: pre-wrap; line-height: 1.55; }
-.answer .stage, .answer .byline, .answer .where { color: var(--body-text-color-subdued); font-size: .8rem; }
+.answer .stage, .answer .byline, .answer .where { color: var(--neutral-500); font-size: .8rem; }
 .answer .byline { margin-top: .55rem; }
 .answer .number { display: inline-block; min-width: 1.25em; padding: 0 .3em; border-radius: .65em; text-align: center; font-size: .72rem;
   line-height: 1.35; font-weight: 600; color: var(--primary-700); background: var(--primary-100); }
@@ -122,8 +124,8 @@ footer { display: none !important; }
 .answer .sources { margin-top: .7rem; display: grid; gap: .35rem; }
 .answer details.source { border: 1px solid var(--border-color-primary); border-radius: .5rem; padding: .4rem .65rem; background: var(--background-fill-primary); }
 .answer details.source summary { cursor: pointer; font-size: .88rem; }
-.answer .place { color: var(--body-text-color-subdued); margin-left: .5em; }
-.answer blockquote { margin: .5rem 0; padding-left: .75rem; border-left: 3px solid var(--primary-200); white-space: pre-wrap; font-size: .88rem; line-height: 1.5; }
+.answer .place { color: var(--neutral-500); margin-left: .5em; }
+.answer blockquote { margin: .5rem 0 !important; padding: 0 0 0 .75rem; border-left: 3px solid var(--primary-200); white-space: pre-wrap; font-size: .88rem; line-height: 1.5; }
 .answer mark { background: #fde68a; color: #1f2937; padding: .05em .1em; border-radius: .15em; }
 .answer .dots { animation: breathe 1.2s ease-in-out infinite; } @keyframes breathe { 50% { opacity: .2; } }
 """
@@ -174,23 +176,26 @@ def build_page(
     thumb.__annotations__["event"] = gradio.LikeData       # gradio reads the annotation, which is a string here
     with gradio.Blocks(title=name, analytics_enabled=False, fill_height=True) as page:
         head = gradio.HTML(page_head(name, welcome, service.status))
-        chat = gradio.Chatbot(elem_id="chat", show_label=False, latex_delimiters=[], scale=1, height=None, buttons=["copy"],
-                              examples=[{"text": text} for text in examples] or None, placeholder=escape(welcome) or None)
+        chat = gradio.Chatbot(elem_id="chat", show_label=False, latex_delimiters=[], scale=1, height=None, buttons=[],
+                              examples=[{"text": text} for text in examples] or None)
         box = gradio.Textbox(elem_id="question", show_label=False, placeholder="Ask a question", max_length=4000, autofocus=True,
-                             submit_btn=True, stop_btn=True, lines=1)
+                             submit_btn=True, lines=1)
         _wire(page, chat, box, head, ask, thumb, lambda: page_head(name, welcome, service.status))
     return page
 
 def _wire(page: Any, chat: Any, box: Any, head: Any, ask: Any, thumb: Any, refresh: Any) -> None:
-    "Connect the parts: submit, stop, example, thumb, and the status line on every load."
+    "Connect the parts: question, example, stop, thumb, and the status line."
     import gradio
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     asked = gradio.State("")
-    take = box.submit(lambda text: (text, ""), box, [asked, box], queue=False, **quiet)
-    answer = take.then(ask, [asked, chat], chat, concurrency_limit=16, **quiet)
-    box.stop(None, cancels=[answer], queue=False)
+    def busy(text: str): return text, gradio.Textbox(value="", submit_btn=False, stop_btn=True)
+    def free(): return gradio.Textbox(submit_btn=True, stop_btn=False)
     def pick(event): return event.value["text"]
     pick.__annotations__["event"] = gradio.SelectData
-    chat.example_select(pick, None, asked, queue=False, **quiet).then(ask, [asked, chat], chat, concurrency_limit=16, **quiet)
+    starts = [box.submit(busy, box, [asked, box], queue=False, **quiet), chat.example_select(pick, None, asked, queue=False, **quiet)]
+    answers = [start.then(ask, [asked, chat], chat, concurrency_limit=16, **quiet) for start in starts]
+    for done in answers: done.then(free, None, box, queue=False, **quiet)
+    box.stop(free, None, box, cancels=answers, queue=False, **quiet)
     chat.like(thumb, chat, None, **quiet)
     page.load(refresh, None, head, **quiet)
+    gradio.Timer(5).tick(refresh, None, head, **quiet)
