@@ -1,6 +1,7 @@
 """Training questions: facts.yaml x train_templates.yaml, with a seed."""
 from __future__ import annotations
 import random
+from functools import cache
 
 import yaml
 from facts import ABSTAIN, HERE, kind_of, load_facts, one_word_apart, reference
@@ -35,23 +36,23 @@ def vary(rng: random.Random, text: str, contexts: list[str], product: str) -> st
         if rng.random() < 0.6: text = text.replace(f"the {product}", "it")
         text = rng.choice(contexts).format(p=product) + " " + text
     elif pick < 0.32:
-        prefix = rng.choice(yaml_templates["prefixes"])
+        prefix = rng.choice(WORDINGS["prefixes"])
         text = prefix + (text if prefix.endswith(". ") or text.startswith("I ") else text[0].lower() + text[1:])
-    if rng.random() < 0.12: text += rng.choice(yaml_templates["suffixes"])
+    if rng.random() < 0.12: text += rng.choice(WORDINGS["suffixes"])
     if rng.random() < 0.25: text = text.lower()
     if rng.random() < 0.10: text = text.replace("?", "").replace(",", "")
     return " ".join(text.split())
 
 
-yaml_templates = yaml.safe_load((HERE / "train_templates.yaml").read_text())
+WORDINGS = yaml.safe_load((HERE / "train_templates.yaml").read_text())
 
 
 def single_rows(rng: random.Random, facts: list[dict]) -> list[dict]:
     rows = []
     for fact in facts:
-        words, seen = yaml_templates["attributes"][fact["attribute"]], set()
-        contexts = yaml_templates["contexts"][group(fact["product"])]
-        templates = list(words["asks"]) + [frame.replace("{n}", noun) for frame in yaml_templates["frames"] for noun in words["nouns"]]
+        words, seen = WORDINGS["attributes"][fact["attribute"]], set()
+        contexts = WORDINGS["contexts"][group(fact["product"])]
+        templates = list(words["asks"]) + [frame.replace("{n}", noun) for frame in WORDINGS["frames"] for noun in words["nouns"]]
         weights = [14] * len(words["asks"]) + [1] * (len(templates) - len(words["asks"]))
         while len(seen) < PER_FACT:
             product = mention(rng, fact)
@@ -64,17 +65,17 @@ def multi_rows(rng: random.Random, facts: list[dict], count: int) -> list[dict]:
     rows, seen = [], set()
     while len(rows) < count:
         first = rng.choice(facts)
-        nouns = yaml_templates["attributes"][first["attribute"]]["nouns"]
+        nouns = WORDINGS["attributes"][first["attribute"]]["nouns"]
         if rng.random() < 0.65:
             others = [f for f in facts if f["product"] == first["product"] and f is not first]
             second = rng.choice(others)
-            text = rng.choice(yaml_templates["multi"]).format(p=mention(rng, first), n=rng.choice(nouns),
-                                                              m=rng.choice(yaml_templates["attributes"][second["attribute"]]["nouns"]))
+            text = rng.choice(WORDINGS["multi"]).format(p=mention(rng, first), n=rng.choice(nouns),
+                                                              m=rng.choice(WORDINGS["attributes"][second["attribute"]]["nouns"]))
         else:
             others = [f for f in facts if f["attribute"] == first["attribute"] and one_word_apart(f["product"], first["product"])]
             if not others: continue
             second = rng.choice(others)
-            text = rng.choice(yaml_templates["compare"]).format(p=mention(rng, first), q=mention(rng, second), n=rng.choice(nouns))
+            text = rng.choice(WORDINGS["compare"]).format(p=mention(rng, first), q=mention(rng, second), n=rng.choice(nouns))
         question = tidy(text) if rng.random() < 0.75 else tidy(text).lower()
         if question in seen: continue
         seen.add(question)
@@ -88,25 +89,27 @@ def silent_row(question: str, reply: str, kind: str) -> dict:
 
 def other_rows(rng: random.Random, facts: list[dict], count: int) -> list[dict]:
     "Questions that the handbook does not answer, and small talk."
-    blank, products = yaml_templates["unanswerable"], sorted({fact["product"] for fact in facts})
+    blank, products = WORDINGS["unanswerable"], sorted({fact["product"] for fact in facts})
     rows, seen = [], set()
     while len(rows) < count:
         if rng.random() < 0.4: text = rng.choice(blank["gap"]).format(p=rng.choice(products), x=rng.choice(blank["gap_things"]))
         else: text = rng.choice(blank["topic"]).format(t=rng.choice(blank["topics"]))
         text = tidy(text)
-        if rng.random() < 0.3: text = rng.choice(yaml_templates["prefixes"]) + text
+        if rng.random() < 0.3: text = rng.choice(WORDINGS["prefixes"]) + text
         if rng.random() < 0.25: text = text.lower()
         if text in seen: continue
         seen.add(text)
         rows.append(silent_row(text, ABSTAIN, "unanswerable"))
-    for topic in yaml_templates["small_talk"]:
+    for topic in WORDINGS["small_talk"]:
         for say in topic["says"]:
             bare = say.rstrip("?!.")
             for text in dict.fromkeys((say, tidy(say), bare.lower() + "!", tidy(bare) + ".")): rows.append(silent_row(text, topic["reply"], "small_talk"))
     return rows
 
 
+@cache
 def build() -> list[dict]:
+    "All training rows; made once a process, so callers must not change them."
     rng, facts = random.Random(20260301), load_facts()
     rows = single_rows(rng, facts) + multi_rows(rng, facts, 780) + other_rows(rng, facts, 620)
     rng.shuffle(rows)
