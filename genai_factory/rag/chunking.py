@@ -92,6 +92,7 @@ def _pack(text: str, start: int, end: int, budget: int, overlap: int, count: Cal
     used = 0
     for match in re.finditer(r"(?:(?!\n\s*\n).)+", text[start:end], re.S):
         first, last = _strip(text, start + match.start(), start + match.end())
+        if first >= last: continue
         size = count(text[first:last])
         if run and used + size > budget: yield run[0][0], run[-1][1]; run, used = [], 0
         if size <= budget: run.append((first, last)); used += size; continue
@@ -118,7 +119,6 @@ def split_document(
     passages = []
     for start, end, heading in _sections(document):
         for first, last in _pack(document.text, start, end, max_tokens, overlap_sentences, count):
-            if first >= last: continue
             known = {"heading": heading, "page": _at(document.metadata.get("pages", []), first), "cell": _at(document.metadata.get("cells", []), first)}
             passages.append(Passage(document.text[first:last], document, first, last, metadata={k: v for k, v in known.items() if v}))
     return passages

@@ -85,16 +85,13 @@ class TransformerEmbedder:
         weights = sorted(Path(folder).glob("*.safetensors")) or sorted(Path(folder).glob("*.bin"))
         self.sha256 = sha256_file(weights[0]) if weights else ""
         self.name = f"{spec or Path(folder).name}:{self.sha256[:12]}" if weights else self.spec
+        config = Path(folder, "config.json")   # known without loading the network where the folder is here
+        self.dimension: int = json.loads(config.read_text())["hidden_size"] if config.is_file() else self.parts[1].config.hidden_size
         self._one = functools.lru_cache(maxsize=128)(lambda text: _forward(self, [text], [[]], None)[0])
 
     @property
     def parts(self) -> tuple[Any, Any]:
         with _LOADING: return _load(self.path)
-
-    @functools.cached_property
-    def dimension(self) -> int:
-        config = Path(self.path, "config.json")   # known without loading anything where the folder is here
-        return json.loads(config.read_text())["hidden_size"] if config.is_file() else self.parts[1].config.hidden_size
 
     def embed_spans(self, texts: list[str], spans: list[list[Span]], progress: Callable[[int], None] | None = None) -> tuple[Any, list[Any]]:
         return _forward(self, texts, spans, progress)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..core.base import DamagedError, Document, Embedder, InputError, MissingError, Passage, UsageError, did_you_mean
 from ..core.files import read_manifest, sha256_file, write_manifest
@@ -133,7 +133,7 @@ class Index:
         "The embedder that made the vectors; any other is refused."
         if self._given is None and not self.stamp["spec"]:
             raise UsageError(f"The index '{self.name}' was made by an embedder object, {self.stamp['embedder']}: give it to open_index.")
-        found = self._given or make_embedder(self.stamp["spec"])
+        found: Embedder = self._given or make_embedder(self.stamp["spec"])
         if found.name == self.stamp["embedder"]: return found
         raise UsageError(f"The index '{self.name}' was made with embedder {self.stamp['embedder']}, not {found.name}. Ingest the documents again.")
 
@@ -261,7 +261,7 @@ def ingest(
 ) -> IngestReport:
     "Make an index hold exactly the documents of `paths`."
     begun, workspace = time.perf_counter(), workspace or open_workspace()
-    folder, model = _folder(name, workspace), make_embedder(embedder) if isinstance(embedder, str) else embedder
+    folder, model = _folder(name, workspace), cast(Embedder, make_embedder(embedder) if isinstance(embedder, str) else embedder)
     documents, files = _read([Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)])
     passages = [p for document in documents for p in split_document(document, max_tokens, overlap_sentences)]
     stamp = {"embedder": model.name, "spec": getattr(model, "spec", None), "dimension": model.dimension, "normalised": True,

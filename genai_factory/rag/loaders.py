@@ -26,6 +26,7 @@ def _row(number: int, line: str) -> Document:
     wrong = [name for name, kind in (("text", str), ("title", str), ("metadata", dict)) if name in row and not isinstance(row[name], kind)]
     if wrong or not isinstance(row["id"], (str, int)) or not str(row["id"]).strip():
         raise InputError(f"row {number}: \"{wrong[0] if wrong else 'id'}\" has the wrong type: id, text and title are text, metadata is an object")
+    if any("\ud800" <= c <= "\udfff" for c in row["text"]): raise InputError(f"row {number}: \"text\" holds half of a surrogate pair, which is no character")
     return Document(str(row["id"]), row["text"], title=row.get("title", ""), metadata=row.get("metadata", {}))
 
 def read_rows(

@@ -143,7 +143,7 @@ def html_blocks(
     source: str | bytes,   # a page or a piece of one
 ) -> Read:
     "Title and blocks of a page's main text."
-    soup = require("bs4").BeautifulSoup(source, "html.parser")
+    soup = require("bs4").BeautifulSoup(source, "lxml")
     title = _clean(soup.title.get_text()) if soup.title else ""
     for tag in soup(["head", "title", *_DROP]): tag.decompose()
     blocks: list[Block] = []

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..core.base import Embedder, Passage, UsageError
@@ -60,11 +61,12 @@ def document_frequency(
 # %% ../../nbs/rag/33_retriever.ipynb #d6585a68
 class Store(Protocol):
     "What a retriever asks of an index; passages are numbered from 0."
-    embedder: Embedder
     dense: Any                                        # a FAISS index over inner products
     lexical: Any                                      # a bm25s.BM25
     moments: Any                                      # float32 (dimension + 1, dimension): the mean vector, then the covariance
-    def passage(self, row: int) -> Passage: ...
+    passage: Callable[[int], Passage]                 # of a row
+    @property
+    def embedder(self) -> Embedder: ...
     def allowed(self, filters: dict) -> Any: "rows whose metadata match, as an integer array"
 
 def moments(
