@@ -62,7 +62,7 @@ def load_facts(path: Path = HERE / "facts.yaml") -> list[dict]:
             value, *older = given if isinstance(given, list) else [given]
             kind = table["attributes"][attribute]
             facts.append({
-                "id": f"{product['name'].lower().replace(' ', '-')}.{attribute}", "product": product["name"], "short": product["short"],
+                "id": f"{product['name'].lower().replace(' ', '-')}.{attribute}", "product": product["name"], "short": product["short"], "said": product["said"],
                 "attribute": attribute, "attribute_name": kind["name"], "value": value, "alternatives": alternatives(value),
                 "document": product["document"], "sentence": kind["sentence"].format(product=product["name"], value=value),
                 "superseded": dict(zip(("value", "document", "since"), older)) or None,

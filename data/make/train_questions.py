@@ -1,6 +1,7 @@
 """Training questions: facts.yaml x train_templates.yaml, with a seed."""
 from __future__ import annotations
 import random
+import re
 from functools import cache
 
 import yaml
@@ -17,16 +18,29 @@ def group(product: str) -> str:
 
 
 def mention(rng: random.Random, fact: dict) -> str:
-    "How a customer names the product: mostly in full, sometimes without the bank's name, sometimes by a short form."
+    "How a customer names the product: mostly in full, else by a short form, a description, or without the bank's name."
     full, pick = fact["product"], rng.random()
-    if pick < 0.14 and fact["short"]: return rng.choice(fact["short"])
-    if pick < 0.28 and full.startswith("Harbor "): return full.removeprefix("Harbor ")
+    if pick < 0.12 and fact["short"]: return rng.choice(fact["short"])
+    if pick < 0.24: return rng.choice(fact["said"])
+    if pick < 0.36 and full.startswith("Harbor "): return full.removeprefix("Harbor ")
     return full
 
 
 def tidy(text: str) -> str:
     text = " ".join(text.split()).replace("the the ", "the ").replace("a the ", "the ")
     return text[0].upper() + text[1:]
+
+
+CHAT = [("you", "u"), ("please", "pls"), ("what is", "whats"), ("what's", "whats"), ("thank you", "thx"), ("thanks", "thx"), ("i am", "im"), ("percent", "%"), ("do not", "dont"), ("with", "w/"),
+        ("because", "cos"), ("i have", "ive got"), ("dollars", "bucks"), ("want to", "wanna"), ("and", "&"), ("about", "abt"), ("really", "rly"), ("account", "acct")]
+
+
+def chatty(rng: random.Random, text: str) -> str:
+    "The same in the letters of a hurried chat: some words shortened, capitals and marks lost."
+    text = text.lower()
+    for word, short in CHAT:
+        if rng.random() < 0.5: text = re.sub(rf"\b{word}\b", short, text)
+    return re.sub(r"[?.,:]+$", "", text) if rng.random() < 0.5 else text
 
 
 def vary(rng: random.Random, text: str, contexts: list[str], product: str) -> str:
@@ -39,8 +53,10 @@ def vary(rng: random.Random, text: str, contexts: list[str], product: str) -> st
         prefix = rng.choice(WORDINGS["prefixes"])
         text = prefix + (text if prefix.endswith(". ") or text.startswith("I ") else text[0].lower() + text[1:])
     if rng.random() < 0.12: text += rng.choice(WORDINGS["suffixes"])
-    if rng.random() < 0.25: text = text.lower()
-    if rng.random() < 0.10: text = text.replace("?", "").replace(",", "")
+    style = rng.random()
+    if style < 0.15: text = chatty(rng, text)
+    elif style < 0.33: text = text.lower()
+    elif style < 0.40: text = text.replace("?", "").replace(",", "")
     return " ".join(text.split())
 
 

@@ -152,7 +152,7 @@ def test_sizes_and_kinds_of_the_test_sets():
 @cache
 def masked(question: str) -> str:
     "A question without product names, capitals and marks."
-    names = {fact["product"].lower() for fact in facts().values()} | {short.lower() for fact in facts().values() for short in fact["short"]}
+    names = {fact["product"].lower() for fact in facts().values()} | {short.lower() for fact in facts().values() for short in fact["short"] + fact["said"]}
     names |= {name.removeprefix("harbor ") for name in names}
     pattern = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     return " ".join(re.sub(r"[^a-z@ ]", "", re.sub(pattern, "@", question.lower())).split())
