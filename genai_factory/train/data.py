@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from ..core.base import InputError
 
 # %% auto #0
 __all__ = ['SHAPES', 'CHAT_TEMPLATE', 'read_jsonl', 'to_conversation', 'to_pair', 'Ledger', 'read_conversations', 'read_pairs',
-           'rows_fingerprint', 'train_tokenizer', 'encode', 'preview']
+           'mix_styles', 'rows_fingerprint', 'train_tokenizer', 'encode', 'preview']
 
 # %% ../../nbs/train/50_data.ipynb #99d3bd8d
 def read_jsonl(
@@ -110,6 +111,11 @@ class Ledger:
             raise AssertionError(f"the ledger does not add up: read {self.read}, kept {self.kept}, dropped {self.dropped.total()}")
         return self
 
+    def table(self) -> list[dict]:
+        "Counts by what happened, for showing."
+        counts = {"kept": self.kept - self.truncated, "kept, truncated": self.truncated, **{f"dropped: {why}": n for why, n in self.dropped.items()}}
+        return [{"rows": n, "what": what} for what, n in counts.items()] + [{"rows": self.read, "what": "read"}]
+
     def to_dict(self) -> dict:
         "Counts and lines as JSON values."
         return {"read": self.read, "kept": self.kept, "truncated": self.truncated, "dropped": dict(self.dropped), "lines": self.lines}
@@ -136,6 +142,19 @@ def read_conversations(path: str | Path, ledger: Ledger) -> list[tuple[str, list
 def read_pairs(path: str | Path, ledger: Ledger) -> list[tuple[str, dict]]:
     "The preference pairs of a JSONL file, each with its place."
     return _unique(path, to_pair, ledger)
+
+# %% ../../nbs/train/50_data.ipynb #666fb16e
+def mix_styles(
+    rows: list[dict],           # question, answer, and the other styles as further fields
+    shares: dict[str, float],   # style (name of a field) -> share; the rest stays `answer`
+    seed: int,
+) -> list[dict]:                # question, answer, style
+    "Draw one style for each row."
+    if min(shares.values()) < 0 or sum(shares.values()) > 1: raise InputError(f"The shares {shares} must lie between 0 and 1 and add up to 1 at most.")
+    names, draw = [*shares, "answer"], random.Random(seed)
+    styles = draw.choices(names, [*shares.values(), 1 - sum(shares.values())], k=len(rows))
+    styles = [style if row.get(style) else "answer" for row, style in zip(rows, styles, strict=True)]
+    return [{"question": row["question"], "answer": row[style], "style": style} for row, style in zip(rows, styles, strict=True)]
 
 # %% ../../nbs/train/50_data.ipynb #9d1a1779
 def rows_fingerprint(

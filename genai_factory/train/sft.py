@@ -18,7 +18,7 @@ from .data import Ledger, encode, rows_fingerprint, train_tokenizer
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'device_arguments', 'SFTRecipe', 'new_model', 'equal_directions', 'muon', 'batch_order', 'start',
-           'train_sft', 'run_trainer', 'model_card']
+           'train_sft', 'answer_trainer', 'run_trainer', 'model_card']
 
 # %% ../../nbs/train/52_sft.ipynb #8b514857
 def device_arguments() -> dict[str, Any]: # keywords of every TRL configuration
@@ -166,14 +166,28 @@ def train_sft(
     history: list[dict] = []
     trainer = _trainer(model, tokenizer, rows, recipe, into, [watcher(data, settings, threads, history, log, progress)])
     result = run_trainer(trainer, found, threads, history)
+    result.tokens_per_second = sum(map(len, trainer.train_dataset["input_ids"][found.step * trainer.args.train_batch_size:])) / result.seconds
     trained = trainer.model.merge_and_unload() if recipe.lora_rank else trainer.model
     result.folder = save_model(trained, tokenizer, folder, model_card(recipe, trained, len(rows), result), prompt="rag" if recipe.base else "question",
                                data=data, recipe=settings, threads=threads)
     return result
 
 # %% ../../nbs/train/52_sft.ipynb #5ce5b136
+def answer_trainer() -> type: # a subclass of trl.SFTTrainer
+    "TRL's trainer with the plain loss over the answers' tokens."
+    import torch
+    from trl import SFTTrainer
+    class AnswerTrainer(SFTTrainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            labels, inner = inputs["labels"][:, 1:], self.accelerator.unwrap_model(model)
+            states = inner.get_decoder()(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]   # padded on the right:
+            mine = labels != -100                                                                                 # no mask is needed
+            return torch.nn.functional.cross_entropy(inner.lm_head(states[mine]), labels[mine])
+    return AnswerTrainer
+
+# %% ../../nbs/train/52_sft.ipynb #ad2267de
 def _trainer(model: Any, tokenizer: Any, rows: list[dict], recipe: SFTRecipe, into: Path, callbacks: list) -> Any:
-    "TRL's trainer for these rows."
+    "TRL's trainer for these rows, in their order."
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
     adapter = None
@@ -187,17 +201,20 @@ def _trainer(model: Any, tokenizer: Any, rows: list[dict], recipe: SFTRecipe, in
         lr_scheduler_type="cosine", warmup_steps=recipe.warmup, adam_beta2=recipe.beta2, train_sampling_strategy="sequential", seed=recipe.seed,
         logging_steps=max(1, recipe.max_steps // 50), save_steps=max(1, recipe.max_steps // 10), save_total_limit=2, **device_arguments())
     order = batch_order([len(row["input_ids"]) for row in rows], batch, recipe.max_steps, recipe.seed)
-    optimizer = muon(model, recipe.learning_rate, recipe.beta2) if recipe.optimizer == "muon" else None
-    return SFTTrainer(model=model, args=config, train_dataset=Dataset.from_list(rows).select(order), processing_class=tokenizer, callbacks=callbacks,
-                      peft_config=adapter, optimizers=(optimizer, None))
+    return (SFTTrainer if recipe.base else answer_trainer())(
+        model=model, args=config, train_dataset=Dataset.from_list(rows).select(order), processing_class=tokenizer, callbacks=callbacks,
+        peft_config=adapter, optimizers=(muon(model, recipe.learning_rate, recipe.beta2) if recipe.optimizer == "muon" else None, None))
 
+# %% ../../nbs/train/52_sft.ipynb #cea1f21d
 def run_trainer(trainer: Any, found: Found, threads: int, history: list[dict]) -> TrainResult:
     "Run a trainer from its start or from a checkpoint, and measure it."
+    from transformers import PrinterCallback
+    from transformers.utils import logging
+    trainer.remove_callback(PrinterCallback)      # numbers go to the history
+    logging.disable_progress_bar()
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(found.folder) if found.folder else None)
-    seconds = time.perf_counter() - began
-    tokens = float(history[-1].get("num_tokens", 0)) - (float(trainer.state.log_history[0].get("num_tokens", 0)) if found.step else 0) if history else 0.0
-    return TrainResult(Path(), history, trainer.state.global_step, seconds, tokens / seconds, found.step, threads, found.notes)
+    return TrainResult(Path(), history, trainer.state.global_step, time.perf_counter() - began, 0.0, found.step, threads, found.notes)
 
 # %% ../../nbs/train/52_sft.ipynb #35695e6b
 def model_card(recipe: SFTRecipe, model: Any, rows: int, result: TrainResult) -> str:
