@@ -71,6 +71,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'genai_factory.app.service.Service.status': ( 'app/service.html#service.status',
                                                                                          'genai_factory/app/service.py'),
                                            'genai_factory.app.service.answer': ('app/service.html#answer', 'genai_factory/app/service.py'),
+                                           'genai_factory.app.service.champion': ( 'app/service.html#champion',
+                                                                                   'genai_factory/app/service.py'),
                                            'genai_factory.app.service.follow': ('app/service.html#follow', 'genai_factory/app/service.py'),
                                            'genai_factory.app.service.load_assistant': ( 'app/service.html#load_assistant',
                                                                                          'genai_factory/app/service.py'),
