@@ -996,6 +996,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'genai_factory/train/data.py')},
             'genai_factory.train.preference': { 'genai_factory.train.preference.PreferenceRecipe': ( 'train/preference.html#preferencerecipe',
                                                                                                      'genai_factory/train/preference.py'),
+                                                'genai_factory.train.preference._rows': ( 'train/preference.html#_rows',
+                                                                                          'genai_factory/train/preference.py'),
                                                 'genai_factory.train.preference._trainer': ( 'train/preference.html#_trainer',
                                                                                              'genai_factory/train/preference.py'),
                                                 'genai_factory.train.preference.prompt_kind': ( 'train/preference.html#prompt_kind',

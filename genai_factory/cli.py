@@ -82,11 +82,10 @@ def ask(
     "Ask the champion, or the extractive baseline where there is none yet."
     if not question.strip(): raise UsageError("The question is empty. Write it in quotes: genai-factory ask \"What does early repayment cost?\"")
     import time
-    from genai_factory.app.service import load_assistant
+    from genai_factory.app.service import champion, load_assistant
     from genai_factory.assistant.schemas import AssistantOutput
-    from genai_factory.core.registry import current_version
     workspace = opened(context)
-    version = current_version("champion", workspace)
+    version = champion(workspace)
     assistant, started = load_assistant(workspace, version), time.perf_counter()
     output = AssistantOutput.of(assistant.ask(question), "champion" if version else "baseline", time.perf_counter() - started)
     if as_json: print_json({**output.model_dump(), "release": version})
@@ -111,7 +110,7 @@ def ingest(
     report = build(paths, index, workspace, embedder=rules.embedder, max_tokens=rules.max_tokens, overlap_sentences=rules.overlap_sentences)
     if as_json: return print_json(asdict(report))
     left = [row for row in report.files if row["status"] not in ("ok", "read")]
-    if left: print_table("Not read", ["file", "status", "reason"], [[row["file"], row["status"], row["reason"]] for row in left], wrap="reason")
+    if left: print_table("Not read", ["file", "status", "reason"], [[row["file"], row["status"], row["reason"]] for row in left], wrap=("file", "reason"))
     print(f"Index '{report.name}', generation {report.generation}: {report.documents} documents, {report.passages} passages, {report.seconds:.1f} s"
           + (" (nothing had changed)" if report.unchanged else ""))
 
@@ -131,7 +130,7 @@ def jobs(context: typer.Context, job: Annotated[Optional[str], typer.Argument(he
     from genai_factory.ops.jobs import list_jobs
     found = list_jobs(workspace)
     if as_json: return print_json(found)
-    print_table("Jobs", ["job", "what it does"], [[each["name"], each["error"] or each["help"] or each["title"]] for each in found], wrap="what it does")
+    print_table("Jobs", ["job", "what it does"], [[each["name"], each["error"] or each["help"] or each["title"]] for each in found], wrap=("what it does",))
 
 @app.command()
 def run(
@@ -151,11 +150,12 @@ def run(
     if as_json: print_json(result.as_dict())
     _end_with(result)
 
-def _end_with(result: Any) -> None:
-    "Say what went wrong, and leave with the job's exit code."
-    if result.ok: return
-    print(f"genai-factory: {result.message}", file=sys.stderr)
-    raise typer.Exit(result.exit_code)
+def _end_with(*results: Any) -> None:
+    "Say what went wrong first, and leave with that job's exit code."
+    broken = next((result for result in results if not result.ok), None)
+    if broken is None: return
+    print(f"genai-factory: {broken.message}", file=sys.stderr)
+    raise typer.Exit(broken.exit_code)
 
 # %% ../nbs/95_cli.ipynb #968a57e8
 def by_job(given: list[str]) -> dict[str, dict[str, str]]:
@@ -180,7 +180,7 @@ def flow(
     results = _run_flow(workspace, name, by_job(parameters), force, quiet=as_json)
     if as_json: print_json([result.as_dict() for result in results])
     else: print_results(results)
-    _end_with(results[-1])
+    _end_with(*results)
 
 def _run_flow(workspace: Workspace, name: str, parameters: dict, force: bool, quiet: bool) -> list:
     "The results of a flow's jobs, with live progress where a person can see it."
@@ -209,7 +209,7 @@ def runs(
     listed = list_runs(workspace, job, limit)
     if as_json: return print_json(listed)
     rows = [[each["id"], each["status"], f"{each['seconds']:.1f}", f"{each['peak_mb']:.0f}", each["cell_title"], each["message"].split("\n")[0]] for each in listed]
-    print_table("Runs", ["run", "status", "seconds", "peak MB", "last cell", "message"], rows, wrap="message")
+    print_table("Runs", ["run", "status", "seconds", "peak MB", "last cell", "message"], rows, wrap=("last cell", "message"))
     if not rows: print("No runs yet. Start one with: genai-factory demo")
 
 @app.command()
@@ -217,11 +217,13 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     "List the releases: version, aliases, the gate's verdict and the last decision."
     workspace = opened(context)
     from genai_factory.core.registry import list_releases
+    from genai_factory.core.tracking import ensure_unlocked
+    ensure_unlocked(workspace)
     found = [{"version": each.version, "aliases": list(each.aliases), "decisions": list(each.decisions), "run_id": each.manifest.get("run_id"),
               "verdict": next((d["verdict"] for d in reversed(each.decisions) if d.get("verdict")), None)} for each in list_releases(workspace)]
     if as_json: return print_json(found)
     rows = [[each["version"], ", ".join(each["aliases"]), each["verdict"], (each["decisions"] or [{}])[-1].get("reason", "")] for each in found]
-    print_table("Releases", ["version", "aliases", "verdict", "last decision"], rows, wrap="last decision")
+    print_table("Releases", ["version", "aliases", "verdict", "last decision"], rows, wrap=("last decision",))
     if not rows: print("No releases yet: the extractive baseline answers. Train one with: genai-factory flow retrain")
 
 # %% ../nbs/95_cli.ipynb #99e69d99
@@ -271,7 +273,7 @@ def demo(
     if file: write_summary(file, summary)
     print_results(results)
     if summary["scores"]: print_scores(summary["scores"])
-    _end_with(results[-1])
+    _end_with(*results)
     print_verdict(summary)
     if listener: _serve(workspace, listener)
 
@@ -287,7 +289,7 @@ def doctor(
     from genai_factory.app.doctor import examine
     findings = examine(opened(context), port)
     if as_json: print_json([asdict(finding) for finding in findings])
-    else: print_table("Checks", ["", "check", "found", "what to do"], [[f.status, f.check, f.found, f.advice] for f in findings], wrap="what to do")
+    else: print_table("Checks", ["", "check", "found", "what to do"], [[f.status, f.check, f.found, f.advice] for f in findings], wrap=("found", "what to do"))
     if any(finding.status == "fail" for finding in findings): raise typer.Exit(1)
 
 # %% ../nbs/95_cli.ipynb #4420ace3

@@ -67,7 +67,7 @@ def check_workspace(workspace: Workspace) -> Iterator[Finding]:
     "Folders, stores, index and champion."
     try: ensure_writable(workspace.state)
     except FactoryError as error:
-        yield Finding("fail", "workspace", str(error), "Give write permission, or choose another folder with --workspace.")
+        yield Finding("fail", "workspace", "cannot be written", str(error))
         return
     yield Finding("ok", "workspace", str(workspace.root))
     yield check_database("run store", workspace.jobs_db)
@@ -80,11 +80,9 @@ def check_workspace(workspace: Workspace) -> Iterator[Finding]:
 
 def check_champion(workspace: Workspace) -> Finding:
     "Is there a release that serves?"
-    if not workspace.settings.tracking_uri and not (workspace.state / "mlflow.db").exists(): version = None
-    else:
-        from genai_factory.core.registry import current_version
-        try: version = current_version("champion", workspace)
-        except FactoryError as error: return Finding("fail", "champion", str(error), "Mend the tracking store first.")
+    from genai_factory.app.service import champion
+    try: version = champion(workspace)
+    except FactoryError as error: return Finding("fail", "champion", "cannot be read", str(error))
     if version: return Finding("ok", "champion", f"release {version}")
     return Finding("warn", "champion", "none yet: the extractive baseline answers", "genai-factory flow retrain")
 

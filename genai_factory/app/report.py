@@ -35,12 +35,12 @@ def console() -> Console:
     from rich.console import Console
     return Console(width=None if sys.stdout.isatty() else 200)
 
-def print_table(title: str, columns: list[str], rows: list[list[Any]], wrap: str = "") -> None:
-    "A table; the column named `wrap` is broken into lines where room is short."
+def print_table(title: str, columns: list[str], rows: list[list[Any]], wrap: tuple[str, ...] = ()) -> None:
+    "A table; the columns named in `wrap` are broken into lines where room is short."
     from rich.table import Table
     from rich.text import Text
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
-    for name in columns: table.add_column(name, overflow="fold", no_wrap=name != wrap)
+    for name in columns: table.add_column(name, overflow="fold", no_wrap=name not in wrap)
     for row in rows: table.add_row(*(_colour(Text(harmless(cell))) for cell in row))
     console().print(table)
 
@@ -75,7 +75,7 @@ def print_job(workspace: Workspace, name: str, as_json: bool) -> None:
     if job["error"]: raise UsageError(job["error"])
     print(f"{job['title']}\n{job['help']}\n{job['notebook']}\n")
     rows = [[each.name, each.type, _limits(each), json.dumps(each.default), each.help] for each in read_parameters(find_job(workspace, name))]
-    print_table("Parameters", ["name", "type", "range", "default", "help"], rows, wrap="help")
+    print_table("Parameters", ["name", "type", "range", "default", "help"], rows, wrap=("help", "default"))
 
 def _limits(parameter: Any) -> str:
     "A range in words; empty when there is none."

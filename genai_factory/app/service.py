@@ -10,18 +10,28 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from ..core.base import Citation, FactoryError, Interaction, Reply, UnavailableError
+from ..core.base import FactoryError, Interaction, Reply, UnavailableError
 from ..core.registry import current_version
 from ..core.settings import Workspace
 from ..core.tracing import get_logger
+from ..core.tracking import ensure_unlocked
+
+if TYPE_CHECKING: from genai_factory.assistant.rag import Turn
 
 # %% auto #0
-__all__ = ['load_assistant', 'Service', 'refresh', 'follow', 'log_line', 'log_answer', 'Event', 'answer', 'cited_texts']
+__all__ = ['champion', 'load_assistant', 'Service', 'refresh', 'follow', 'log_line', 'log_answer', 'Event', 'answer']
 
 # %% ../../nbs/app/89_service.ipynb #c6906ceb
+def champion(workspace: Workspace) -> int | None:
+    "The version that the alias points to; a store that was never made is not made for the question."
+    ours = workspace.state / "mlflow.db"
+    if workspace.tracking_uri.endswith(str(ours)) and not ours.exists(): return None
+    ensure_unlocked(workspace)
+    return current_version("champion", workspace)
+
 def load_assistant(workspace: Workspace, version: int | None) -> Any: # assistant.inference.Assistant
     "The release `version`, or the baseline."
     from genai_factory.assistant.inference import Assistant
@@ -49,7 +59,7 @@ class Service:
 async def refresh(service: Service) -> None:
     "Load what the alias points to, unless it is there already."
     try:
-        version = await asyncio.to_thread(current_version, "champion", service.workspace)
+        version = await asyncio.to_thread(champion, service.workspace)
         if service.assistant is not None and version == service.release: return
         service.assistant = await asyncio.to_thread(service.load, service.workspace, version)
         service.release, service.error = version, ""
@@ -78,11 +88,11 @@ def log_line(
         with open(file, "ab", buffering=0) as stream: stream.write(line.encode("utf-8", "replace"))
     except OSError as error: get_logger("app").warning("interaction not logged: %s", error)
 
-def log_answer(workspace: Workspace, identity: str, question: str, reply: Reply, release: int | None, seconds: float) -> None:
-    "Keep what was asked and answered: the raw material of the next training set."
-    cited = [f"{c.document_id}[{c.start}:{c.end}]" for c in reply.citations]
-    log_line(workspace, "answer", json.loads(Interaction(question, reply.text, reply.served_by or "", release, cited,
-                                                         seconds=round(seconds, 3), id=identity).to_json()))
+def log_answer(workspace: Workspace, identity: str, turn: Turn, release: int | None, seconds: float) -> None:
+    "Keep what was asked, found and answered: the raw material of the next training set."
+    found = [f"{passage.document.id}[{passage.start}:{passage.end}]" for passage in turn.passages]
+    kept = Interaction(turn.question, turn.reply.text, turn.reply.served_by or "", release, found, seconds=round(seconds, 3), id=identity)
+    log_line(workspace, "answer", json.loads(kept.to_json()))
 
 # %% ../../nbs/app/89_service.ipynb #9dc0a6fc
 @dataclass(slots=True)
@@ -93,6 +103,7 @@ class Event:
     reply: Reply | None = None
     release: int | None = None    # the champion's version; None: the baseline
     id: str = ""                  # names the answer in the interaction log
+    texts: dict[str, str] = field(default_factory=dict)   # of the documents found, by id: a quote's neighbours stand there
 
 async def answer(service: Service, question: str) -> AsyncIterator[Event]:
     "Stages, checked text and the reply; the answer is logged before it is given."
@@ -102,11 +113,6 @@ async def answer(service: Service, question: str) -> AsyncIterator[Event]:
         async for event in events:
             if event.kind in ("stage", "answer"): yield Event(event.kind, event.text)
             elif event.kind == "final":
-                seconds = time.perf_counter() - started
-                await asyncio.to_thread(log_answer, service.workspace, identity, question, event.reply, release, seconds)
-                yield Event("final", reply=event.reply, release=release, id=identity)
-
-async def cited_texts(service: Service, citations: list[Citation]) -> dict[str, str]: # document id -> extracted text
-    "The documents that citations point into, for showing a quote among its neighbours."
-    wanted = sorted({citation.document_id for citation in citations})
-    return await asyncio.to_thread(service.assistant.document_texts, wanted) if wanted else {}
+                await asyncio.to_thread(log_answer, service.workspace, identity, event.turn, release, time.perf_counter() - started)
+                texts = {passage.document.id: passage.document.text for passage in event.turn.passages}
+                yield Event("final", reply=event.reply, release=release, id=identity, texts=texts)

@@ -11,12 +11,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from .service import Service, answer, cited_texts, log_line
+from .service import Service, answer, log_line
 from ..core.base import Citation, FactoryError
 from ..core.tracing import get_logger
 
 # %% auto #0
-__all__ = ['WORDS', 'GROWTH_S', 'CSS', 'escape', 'surroundings', 'render_source', 'number_marks', 'render_answer', 'describe',
+__all__ = ['WORDS', 'WORD_S', 'CSS', 'escape', 'surroundings', 'render_source', 'number_marks', 'render_answer', 'describe',
            'turn', 'page_head', 'page_theme', 'handlers', 'build_page']
 
 # %% ../../nbs/app/90_ui.ipynb #2556a36d
@@ -86,24 +86,21 @@ def describe(
     return f"Answered by {who} · {f'release {release}' if release else 'no release yet'} · {seconds:.1f} s"
 
 # %% ../../nbs/app/90_ui.ipynb #4aaa3907
-GROWTH_S = 0.5   # seconds in which a finished answer grows on the page
+WORD_S = 0.012   # seconds between two words of a finished answer
 
 async def turn(service: Service, question: str) -> AsyncIterator[tuple[str, dict]]:
     "The message as it grows, as (HTML, metadata); the last one is whole."
-    started, text, identity = time.perf_counter(), "", ""
+    started, text = time.perf_counter(), ""
     yield render_answer("", stage="Searching"), {}
     async for event in answer(service, question):
         if event.kind == "stage": yield render_answer(text, stage=event.text), {}
         elif event.kind == "answer":
-            words = re.findall(r"\s*\S+", event.text)
-            for word in words:
-                text += word
-                yield render_answer(text), {}
-                await asyncio.sleep(min(0.03, GROWTH_S / len(words)))
+            text += event.text
+            yield render_answer(text), {}
+            await asyncio.sleep(WORD_S)
         elif event.kind == "final":
             byline = describe(event.reply.served_by, event.release, time.perf_counter() - started)
-            documents = await cited_texts(service, event.reply.citations)
-            yield render_answer(event.reply.text, event.reply.citations, byline=byline, documents=documents), {"id": event.id}
+            yield render_answer(event.reply.text, event.reply.citations, byline=byline, documents=event.texts), {"id": event.id}
 
 # %% ../../nbs/app/90_ui.ipynb #ae32ff75
 CSS = """

@@ -5,9 +5,9 @@ import asyncio
 import threading
 import time
 from contextlib import contextmanager
-from types import SimpleNamespace
 
-from genai_factory.core.base import Citation, Message, Reply, Usage
+from genai_factory.assistant.rag import Event, Turn
+from genai_factory.core.base import Citation, Document, Message, Passage, Reply, Usage
 
 TEXT = "Loans may be repaid early.\nThe fee is <b>25 euros</b>. It is charged once."
 QUOTE = "The fee is <b>25 euros</b>."
@@ -21,19 +21,18 @@ class StandIn:
     async def astream(self, question):
         self.questions.append(question)
         try:
-            yield SimpleNamespace(kind="stage", text="Searching")
-            yield SimpleNamespace(kind="draft", text="A guess")
+            yield Event("stage", "Searching")
+            yield Event("draft", "A guess")
             for piece in self.pieces:
                 await asyncio.sleep(self.pause)
-                yield SimpleNamespace(kind="answer", text=piece)
+                yield Event("answer", piece)
             if self.fails: raise self.fails
             start = TEXT.index(QUOTE)
             citation = Citation("loans.md", "handbook/loans.md", "Loans", start, start + len(QUOTE), QUOTE, {"heading": "Fees"})
-            yield SimpleNamespace(kind="final", text="", reply=Reply(Message("assistant", "".join(self.pieces)), citations=[citation],
-                                                                     usage=Usage(7, 5), finish_reason="stop", served_by="model"))
+            reply = Reply(Message("assistant", "".join(self.pieces)), citations=[citation], usage=Usage(7, 5), finish_reason="stop", served_by="model")
+            passages = [Passage(TEXT, Document("loans.md", TEXT, "handbook/loans.md", "Loans"), 0, len(TEXT))]
+            yield Event("final", reply=reply, turn=Turn(question, passages, reply, reply=reply))
         finally: self.closed += 1
-
-    def document_texts(self, wanted): return {"loans.md": TEXT}
 
 
 @contextmanager

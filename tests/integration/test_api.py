@@ -20,7 +20,7 @@ ASK = [{"role": "user", "content": "What is the fee?"}]
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    "One server; its loader gives the stand-in, the alias is read from a real, empty registry."
+    "One server; its loader gives the stand-in, there is no registry yet."
     service = Service(Workspace(tmp_path_factory.mktemp("ws"), settings=Settings(alias_poll_s=0.5)), load=lambda workspace, version: StandIn())
     with running(create_app(service.workspace, service)) as url:
         until(lambda: service.assistant)
@@ -157,7 +157,7 @@ def test_a_new_champion_is_loaded_and_a_broken_one_is_not(tmp_path, monkeypatch)
         if version == 2: raise UnavailableError("release 2 is damaged")
         loaded.append(version)
         return StandIn()
-    monkeypatch.setattr("genai_factory.app.service.current_version", lambda alias, workspace: found[0])
+    monkeypatch.setattr("genai_factory.app.service.champion", lambda workspace: found[0])
     service = Service(Workspace(tmp_path), load)
     for version in (None, None, 1, 1, 2):
         found[0] = version

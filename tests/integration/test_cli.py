@@ -1,0 +1,182 @@
+"""The command line as a person meets it: exit codes, one-paragraph errors, JSON beside every table. Jobs are real notebooks, run by the real runner."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from genai_factory import cli
+from genai_factory.app.doctor import check_database
+from genai_factory.core.settings import Workspace
+from genai_factory.ops.runs import list_runs
+from tests.integration.standin import until
+
+PROGRAM = [sys.executable, "-c", "from genai_factory.cli import main; main()"]
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    "A folder with one quick job of its own."
+    jobs = tmp_path / "nbs" / "jobs"
+    jobs.mkdir(parents=True)
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "python3"}})
+    book.cells = [nbformat.v4.new_markdown_cell("# Greet\n\n> Says hello."),
+                  nbformat.v4.new_code_cell("name: str = 'you'   # whom to greet\ntimes: int = 2      # how often [1..5]", metadata={"tags": ["parameters"]}),
+                  nbformat.v4.new_markdown_cell("## Speak"),
+                  nbformat.v4.new_code_cell("assert name != 'nobody', 'nobody is there'\nprint('hello ' * times + name)")]
+    nbformat.write(book, jobs / "greet.ipynb")
+    return tmp_path
+
+
+@pytest.fixture
+def type_in(workspace, monkeypatch, capsys):
+    "Type a command line; gives exit code, standard output and standard error."
+    def typed(*words):
+        monkeypatch.setattr(sys, "argv", ["genai-factory", "--workspace", str(workspace), *map(str, words)])
+        capsys.readouterr()
+        try: cli.main()
+        except SystemExit as end: code = end.code or 0
+        else: code = 0
+        return code, *capsys.readouterr()
+    return typed
+
+
+def one_paragraph(text):
+    "Not a traceback, not a wall."
+    text = text.strip()
+    return "Traceback" not in text and "\n\n" not in text and text.startswith("genai-factory: ")
+
+
+def test_help_and_version(type_in):
+    code, out, _ = type_in("--help")
+    assert code == 0 and all(f"\n  {name} " in out for name in "demo ask ingest jobs run flow runs models serve doctor".split())
+    assert type_in("--version")[1].startswith("genai-factory 0.")
+
+
+@pytest.mark.parametrize("words", [["run"], ["nonsense"], ["serve", "--port", "99999"], ["runs", "--limit", "x"]])
+def test_usage_errors_exit_2(type_in, words): assert type_in(*words)[0] == 2
+
+
+def test_the_programs_options_work_behind_the_command_too(workspace, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["genai-factory", "jobs", "--json", f"--workspace={workspace}"])
+    with pytest.raises(SystemExit): cli.main()
+    assert "greet" in [job["name"] for job in json.loads(capsys.readouterr().out)]
+
+
+def test_jobs_and_the_parameters_of_one(type_in):
+    code, out, _ = type_in("jobs")
+    assert code == 0 and "greet" in out and "Says hello." in out
+    for words in (["jobs", "greet"], ["run", "greet", "--help-job"]):
+        code, out, _ = type_in(*words)
+        assert code == 0 and "whom to greet" in out and "1..5" in out
+    assert json.loads(type_in("jobs", "greet", "--json")[1])["parameters"]["properties"]["times"]["default"] == 2
+
+
+@pytest.mark.parametrize("words, said", [
+    (["run", "gret"], "Did you mean 'greet'?"),
+    (["jobs", "gret"], "Did you mean 'greet'?"),
+    (["run", "greet", "-p", "nam=x"], "Did you mean 'name'?"),
+    (["run", "greet", "-p", "times=often"], "times"),
+    (["run", "greet", "-p", "times=9"], "5"),
+    (["run", "greet", "-p", "times"], "-p name=value"),
+    (["flow", "retrian"], "Did you mean 'retrain'?"),
+    (["flow", "retrain", "-p", "steps=5"], "-p job.steps=value"),
+    (["flow", "retrain", "-p", "stf.steps=5"], "Did you mean 'sft'?"),
+    (["ingest", "no/such/folder"], "no/such/folder does not exist"),
+    (["ask", " "], "question is empty"),
+    (["runs", "nothing-like-it"], "no run 'nothing-like-it'"),
+    (["jobs", "--profile", "moon"], "profile [moon]"),
+])
+def test_wrong_arguments_start_nothing(type_in, workspace, words, said):
+    code, out, err = type_in(*words)
+    assert code == 2 and said in err and one_paragraph(err), (code, out, err)
+    assert not list((workspace / ".genai_factory").glob("runs/*"))
+
+
+def test_a_run_is_listed_skipped_shown_and_forced(type_in):
+    code, out, err = type_in("run", "greet", "-p", "name=Ann", "--json")
+    first = json.loads(out)
+    assert code == 0 and first["status"] == "succeeded" and first["run_id"], err
+    assert json.loads(type_in("run", "greet", "-p", "name=Ann", "--json")[1])["status"] == "unchanged"
+    listed = json.loads(type_in("runs", "--json")[1])
+    assert {run["status"] for run in listed} == {"succeeded", "unchanged"}
+    code, out, _ = type_in("runs", first["run_id"])
+    assert code == 0 and str(first["folder"]) in out and "Ann" in out
+    assert first["run_id"] in type_in("runs")[1]
+
+
+def test_a_failed_job_says_what_where_and_exits_1(type_in):
+    code, out, err = type_in("run", "greet", "-p", "name=nobody")
+    assert code == 1 and "nobody is there" in err and "Speak" in err and "log.txt" in err
+    assert "Traceback" not in err and "failed" in type_in("runs")[1]
+
+
+def test_nothing_made_yet(type_in):
+    assert "No runs yet" in type_in("runs")[1]
+    code, out, _ = type_in("models")
+    assert code == 0 and "extractive baseline answers" in out and json.loads(type_in("models", "--json")[1]) == []
+    code, _, err = type_in("ask", "What does early repayment cost?")
+    assert code == 1 and one_paragraph(err) and "genai-factory" in err.split(":", 1)[1]       # says which command makes an index
+
+
+def test_an_empty_folder(type_in, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = type_in("ingest", tmp_path / "empty")
+    assert code == 1 and one_paragraph(err) and "empty" in err
+
+
+def test_a_port_in_use_is_said_before_anything_runs(type_in, workspace):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        for command in ("serve", "demo"):
+            code, _, err = type_in(command, "--port", other.getsockname()[1])
+            assert code == 1 and "--port" in err and one_paragraph(err)
+    assert not list((workspace / ".genai_factory").glob("runs/*"))
+
+
+def test_a_workspace_that_is_not_there_or_cannot_be_written(type_in, workspace, monkeypatch):
+    code, _, err = type_in("--workspace", workspace / "nowhere", "runs")
+    assert code == 1 and "does not exist" in err and one_paragraph(err)
+    (workspace / ".genai_factory").write_text("a file where the folder should be")   # root may write everywhere: this it cannot
+    code, _, err = type_in("run", "greet")
+    assert code == 1 and one_paragraph(err) and "--workspace" in err
+    code, out, _ = type_in("doctor")
+    assert code == 1 and "fail" in out
+
+
+def test_a_locked_tracking_store_is_said(type_in, workspace):
+    (workspace / ".genai_factory").mkdir()
+    holder = sqlite3.connect(workspace / ".genai_factory" / "mlflow.db", isolation_level=None)
+    holder.execute("begin exclusive")
+    try:
+        assert check_database("tracking store", workspace / ".genai_factory" / "mlflow.db").status == "fail"
+        code, _, err = type_in("models")
+        assert code == 1 and "locked" in err and one_paragraph(err)
+    finally: holder.close()
+
+
+def test_the_doctor(type_in):
+    code, out, _ = type_in("doctor")
+    assert code == 0 and "embedding model" in out and "none yet" in out
+    assert {"ok", "warn"} >= {finding["status"] for finding in json.loads(type_in("doctor", "--json")[1])}
+
+
+def test_interrupting_a_run_is_130_and_leaves_no_process(workspace):
+    book = nbformat.read(workspace / "nbs/jobs/greet.ipynb", 4)
+    book.cells[-1].source = "import time; time.sleep(600 * len(name) * times)"
+    nbformat.write(book, workspace / "nbs/jobs/sleep.ipynb")
+    process = subprocess.Popen([*PROGRAM, "--workspace", workspace, "run", "sleep"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "COLUMNS": "200"}, start_new_session=True)
+    until(lambda: process.poll() is not None or [run["cell_title"] for run in list_runs(Workspace(workspace))] == ["Speak"], 60)
+    assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert [run["status"] for run in list_runs(Workspace(workspace))] == ["cancelled"]
