@@ -67,9 +67,10 @@ def job_environment(
     env = {k: v for k, v in os.environ.items() if k != "GENAI_FACTORY_RESUME_DIR"} | quiet_environment(workspace.settings.offline)
     if not workspace.settings.offline: env = {k: v for k, v in env.items() if k not in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")}
     count = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GENAI_FACTORY_THREADS")}
+    settings = {f"GENAI_FACTORY_{key.upper()}": str(value) for key, value in workspace.settings.model_dump().items()}   # as they are here, the command line's too
     ours = {"WORKSPACE": workspace.root, "PROFILE": workspace.profile, "JOB": plan.job, "JOB_ID": run_id, "RUN_DIR": folder, "INPUTS": json.dumps(plan.inputs)}
     if resume: ours["RESUME_DIR"] = resume
-    return env | count | {f"GENAI_FACTORY_{key}": str(value) for key, value in ours.items()} | {
+    return env | settings | count | {f"GENAI_FACTORY_{key}": str(value) for key, value in ours.items()} | {
         "MLFLOW_RUN_ID": mlflow_id, "MLFLOW_TRACKING_URI": workspace.tracking_uri, "TOKENIZERS_PARALLELISM": "false", "PYTHONHASHSEED": "0",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline", "JUPYTER_PREFER_ENV_PATH": "1",
         "JUPYTER_RUNTIME_DIR": str(folder / ".jupyter" / "runtime"), "IPYTHONDIR": str(folder / ".jupyter" / "ipython")}

@@ -13,11 +13,12 @@ from typing import Any
 
 from ..core.base import DamagedError, InputError, MissingError, UsageError
 from ..core.configs import config_hash, load_config
-from ..core.files import fingerprint, sha256_text
+from ..core.files import fingerprint, sha256_text, verify_manifest
 from ..core.settings import Workspace
 from .jobs import find_job, package_folder
 from .parameters import Parameter, check_parameters, parse_code, read_cells, read_parameters
 from .runs import STOPPED, find_runs, get_run, read_outputs
+from ..rag.generations import current_generation, generation_folder
 
 PACKAGE = "genai_factory"
 
@@ -97,17 +98,31 @@ def outputs_fingerprint(outputs: Mapping[str, dict]) -> str:
 
 def damage(
     run: Mapping[str, Any], # a finished run
+    workspace: Workspace,
+    serving: bool = False,  # an index must also be the generation that serves now
 ) -> str:                   # "" when everything is as it was written
     "What is wrong with the outputs of a run."
     folder = Path(run["folder"])
     outputs = read_outputs(folder)
     if outputs_fingerprint(outputs) != run["outputs_key"]: return f"{folder / 'outputs.json'} is missing or was changed"
     for name, entry in outputs.items():
+        value = entry.get("value")
+        if isinstance(value, dict) and {"name", "generation", "fingerprint"} <= set(value):
+            if wrong := _index_damage(workspace, value, serving): return wrong
         if "path" not in entry: continue
         place = folder / entry["path"]
         if not place.exists(): return f"its output '{name}' is missing ({place})"
         if fingerprint(place) != entry["fingerprint"]: return f"its output '{name}' was changed ({place})"
     return ""
+
+def _index_damage(workspace: Workspace, value: Mapping[str, Any], serving: bool) -> str:
+    "What is wrong with a generation of an index, which lies outside of the run's folder because runs share it."
+    folder = workspace.index(value["name"])
+    try:
+        verify_manifest(generation_folder(folder, value["generation"]))
+        current = current_generation(folder)[1]
+    except DamagedError as error: return f"the index '{value['name']}' is not whole: {error}"
+    return f"the index '{value['name']}' serves another content by now" if serving and current != value["fingerprint"] else ""
 
 # %% ../../nbs/ops/86_steps.ipynb #ecd19d45
 @dataclass(frozen=True)
@@ -168,12 +183,12 @@ def _choose_run(workspace: Workspace, job: str, p: Parameter, value: str, inputs
     if run["same_as"]: run = get_run(workspace, run["same_as"])
     if run["job"] != p.job: raise UsageError(f"{job}: `{p.name}` needs a run of '{p.job}', and {run['id']} is one of '{run['job']}'.")
     if run["status"] != "succeeded": raise UsageError(f"{job}: `{p.name}` names the run {run['id']}, which is {run['status']}. Choose a succeeded one: genai-factory runs")
-    if wrong := damage(run): raise DamagedError(f"{job} would read the run {run['id']} of '{p.job}', but {wrong}. Make it again: genai-factory run {p.job}")
+    if wrong := damage(run, workspace): raise DamagedError(f"{job} would read the run {run['id']} of '{p.job}', but {wrong}. Make it again: genai-factory run {p.job}")
     return run
 
 def find_unchanged(workspace: Workspace, plan: Plan) -> dict[str, Any] | None:
     "The newest succeeded run of this very step whose outputs are intact."
-    return next((run for run in find_runs(workspace, plan.job, ("succeeded",), plan.key) if not damage(run)), None)
+    return next((run for run in find_runs(workspace, plan.job, ("succeeded",), plan.key) if not damage(run, workspace, serving=True)), None)
 
 def find_unfinished(workspace: Workspace, plan: Plan) -> dict[str, Any] | None:
     "The run to go on from: of those of this step that stopped since it last succeeded, the newest with a sealed checkpoint."

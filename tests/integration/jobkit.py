@@ -26,10 +26,17 @@ RUN = "from genai_factory.core.tracking import job_run\nrun = job_run()\n"
 def with_settings(workspace, **changes): return Workspace(workspace.root, settings=workspace.settings.model_copy(update=changes))
 
 
+def tree_of(supervisor):
+    "A supervisor's processes: child, kernel, and what the kernel started"
+    child = next(p for p in psutil.Process(supervisor).children() if "genai_factory.ops.child" in p.cmdline())
+    kernel = next(p for p in child.children() if "ipykernel_launcher" in " ".join(p.cmdline()))
+    return child, kernel, kernel.children()
+
+
 class Supervisor:
     "run_job in a process of its own, so that it can be killed"
     def __init__(self, workspace, job, **settings):
-        code = ("import json, sys; from pathlib import Path; from genai_factory.core.settings import Workspace; from genai_factory.ops.runner import run_job\n"
+        code = ("import json, sys; from pathlib import Path; from genai_factory.core.settings import Settings, Workspace; from genai_factory.ops.runner import run_job\n"
                 "workspace = Workspace(Path(sys.argv[1]), settings=Settings(**json.loads(sys.argv[3])))\n"
                 "print(json.dumps(run_job(sys.argv[2], None, workspace).as_dict()))")
         settings = {"threads": 1, "job_timeout_s": 60, **settings}
@@ -44,9 +51,7 @@ class Supervisor:
             assert time.monotonic() < deadline, "the job did not start"
             time.sleep(0.05)
         time.sleep(1.2)     # two looks of the supervisor
-        child = next(p for p in psutil.Process(self.process.pid).children() if "genai_factory.ops.child" in p.cmdline())
-        kernel = next(p for p in child.children() if "ipykernel_launcher" in " ".join(p.cmdline()))
-        return child, kernel, kernel.children()
+        return tree_of(self.process.pid)
 
     def result(self, timeout=60):
         out, err = self.process.communicate(timeout=timeout)
