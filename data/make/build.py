@@ -32,9 +32,11 @@ def files() -> dict[str, bytes]:
     import paraphrase_questions
     import preferences
     import queries
+    import restate_questions
     import train_questions
     pairs = preferences.build()
-    return {**handbook.build(), "qa/train.jsonl": jsonl(train_questions.build()), "qa/paraphrase.jsonl": jsonl(paraphrase_questions.build()),
+    return {**handbook.build(), "qa/train.jsonl": jsonl(train_questions.build()), "qa/restate.jsonl": jsonl(restate_questions.build()),
+            "qa/paraphrase.jsonl": jsonl(paraphrase_questions.build()),
             "qa/natural.jsonl": jsonl(natural.build()),
             "qa/validation.jsonl": jsonl(validation()),
             "preferences/train.jsonl": jsonl(pairs["train"]), "preferences/validation.jsonl": jsonl(pairs["validation"]),
