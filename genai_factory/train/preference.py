@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.base import UsageError, did_you_mean
+from ..core.base import InputError, UsageError, did_you_mean
 from ..core.files import read_manifest
 from ..core.tracing import quiet_environment
 from ..llms.huggingface import load_model
 from .checkpoints import Log, Progress, TrainResult, save_model, watcher
 from .data import rows_fingerprint
-from .sft import device_arguments, run_trainer, start
+from .sft import batch_order, device_arguments, run_trainer, start
 
 METHODS = ("dpo", "kto")
 
@@ -25,10 +25,10 @@ class PreferenceRecipe:
     beta: float = 0.1             # how strongly the model is held to its start; smaller moves it further
     max_steps: int = 60
     batch: int = 16               # pairs a step (KTO: single answers)
-    learning_rate: float = 1e-4   # cosine to 0
+    learning_rate: float = 3e-4   # cosine to 0
     warmup: int = 5               # steps
     anchor: float = 0.0           # DPO: weight of the plain loss on the chosen answers, against forgetting
-    max_length: int = 256         # tokens of prompt and answer
+    max_length: int = 96          # tokens of prompt and answer; longer answers are cut
     seed: int = 0
 
 # %% auto #0
@@ -56,7 +56,7 @@ def train_preference(
     into = Path(checkpoints or Path(folder).with_name("checkpoints"))
     into.mkdir(parents=True, exist_ok=True)
     found, threads = start(data, settings, Path(resume) if resume else None, into)
-    trainer = _trainer(policy, tokenizer, [pair for _, pair in pairs], recipe, into, [watcher(data, settings, threads, history, log, progress)])
+    trainer = _trainer(policy, tokenizer, pairs, recipe, into, [watcher(data, settings, threads, history, log, progress)])
     result = run_trainer(trainer, found, threads, history)
     card = f"{(Path(model) / 'README.md').read_text().strip()}\n\nAligned by {recipe.method.upper()} on {len(pairs):,} pairs, {result.steps} steps, beta {recipe.beta}."
     facts = {name: value for name, value in origin.items() if name not in ("files", "aligned")}
@@ -70,18 +70,29 @@ def prompt_kind(model: str | Path) -> str:
     return json.loads(file.read_text())["prompt"] if file.is_file() else "rag"
 
 # %% ../../nbs/train/54_preference.ipynb #4ac2a77d
-def _trainer(policy: Any, tokenizer: Any, pairs: list[dict], recipe: PreferenceRecipe, into: Path, callbacks: list) -> Any:
+def _rows(pairs: list[tuple[str, dict]], tokenizer: Any, recipe: PreferenceRecipe) -> list[dict]:
+    "What the trainer reads, in the order in which it reads it."
+    for where, pair in pairs:
+        length = len(tokenizer.apply_chat_template(pair["prompt"], add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"])
+        if length >= recipe.max_length: raise InputError(f"{where}: its prompt has {length} tokens, the limit is {recipe.max_length}. Raise max_length or shorten it.")
+    rows = [pair for _, pair in pairs]
+    if recipe.method == "kto":
+        rows = [{"prompt": pair["prompt"], "completion": pair[name], "label": name == "chosen"} for pair in rows for name in ("chosen", "rejected")]
+    return [rows[n] for n in batch_order([1] * len(rows), min(recipe.batch, len(rows)), recipe.max_steps, recipe.seed)]
+
+# %% ../../nbs/train/54_preference.ipynb #b444b901
+def _trainer(policy: Any, tokenizer: Any, pairs: list[tuple[str, dict]], recipe: PreferenceRecipe, into: Path, callbacks: list) -> Any:
     "TRL's trainer for these pairs."
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
     tokenizer.padding_side = "right"
+    rows = _rows(pairs, tokenizer, recipe)
     common = dict(
         output_dir=str(into), beta=recipe.beta, max_length=recipe.max_length, max_steps=recipe.max_steps, learning_rate=recipe.learning_rate,
         lr_scheduler_type="cosine", warmup_steps=recipe.warmup, per_device_train_batch_size=min(recipe.batch, len(pairs)), adam_beta2=0.98,
-        logging_steps=max(1, recipe.max_steps // 30), logging_first_step=True, save_steps=max(1, recipe.max_steps // 4), save_total_limit=2,
-        seed=recipe.seed, **device_arguments())
-    rows = Dataset.from_list(pairs)
-    if recipe.method == "kto":
-        return KTOTrainer(model=policy, args=KTOConfig(**common), train_dataset=rows, processing_class=tokenizer, callbacks=callbacks)
+        train_sampling_strategy="sequential", logging_steps=max(1, recipe.max_steps // 30), logging_first_step=True,
+        save_steps=max(1, recipe.max_steps // 4), save_total_limit=2, seed=recipe.seed, **device_arguments())
+    shared = dict(model=policy, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, callbacks=callbacks)
+    if recipe.method == "kto": return KTOTrainer(args=KTOConfig(**common), **shared)
     losses = dict(loss_type=["sigmoid", "sft"], loss_weights=[1.0, recipe.anchor]) if recipe.anchor else {}
-    return DPOTrainer(model=policy, args=DPOConfig(**common, **losses), train_dataset=rows, processing_class=tokenizer, callbacks=callbacks)
+    return DPOTrainer(args=DPOConfig(**common, **losses), **shared)
