@@ -4,7 +4,6 @@
 
 # %% ../nbs/95_cli.ipynb #f89105a0
 from __future__ import annotations
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -107,7 +106,7 @@ def ingest(
     from genai_factory.core.configs import load_config
     from genai_factory.rag.index import ingest as build
     rules = load_config("retriever", workspace)
-    report = build(paths, index, workspace, embedder=rules.embedder, max_tokens=rules.max_tokens, overlap_sentences=rules.overlap_sentences)
+    report = build(list[str | Path](paths), index, workspace, embedder=rules.embedder, max_tokens=rules.max_tokens, overlap_sentences=rules.overlap_sentences)
     if as_json: return print_json(asdict(report))
     left = [row for row in report.files if row["status"] not in ("ok", "read")]
     if left: print_table("Not read", ["file", "status", "reason"], [[row["file"], row["status"], row["reason"]] for row in left], wrap=("file", "reason"))
@@ -219,7 +218,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     from genai_factory.core.registry import list_releases
     from genai_factory.core.tracking import ensure_unlocked
     ensure_unlocked(workspace)
-    found = [{"version": each.version, "aliases": list(each.aliases), "decisions": list(each.decisions), "run_id": each.manifest.get("run_id"),
+    found: list[dict[str, Any]] = [{"version": each.version, "aliases": list(each.aliases), "decisions": list(each.decisions), "run_id": each.manifest.get("run_id"),
               "verdict": next((d["verdict"] for d in reversed(each.decisions) if d.get("verdict")), None)} for each in list_releases(workspace)]
     if as_json: return print_json(found)
     rows = [[each["version"], ", ".join(each["aliases"]), each["verdict"], (each["decisions"] or [{}])[-1].get("reason", "")] for each in found]

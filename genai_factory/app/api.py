@@ -11,25 +11,25 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 from .service import Event, Service, answer, follow
 from .ui import CSS, build_page, page_theme
-from ..assistant.schemas import AssistantInput, AssistantOutput, CitationOut
+from ..assistant.schemas import AssistantInput, AssistantOutput
 from ..core.base import BusyError, FactoryError, InputError, MissingError, UnavailableError, UsageError, did_you_mean
 from ..core.configs import load_config
 from ..core.settings import Workspace
 from ..core.tracing import get_logger, quiet_environment
 
 # %% auto #0
-__all__ = ['STATUS', 'KIND', 'HEADERS', 'BODY_LIMIT', 'annotations', 'envelope', 'usage_of', 'extras', 'completion', 'chunks',
+__all__ = ['STATUS', 'KIND', 'HEADERS', 'BODY_LIMIT', 'marks_of', 'envelope', 'usage_of', 'extras', 'completion', 'chunks',
            'error_body', 'explain', 'Guard', 'unless_gone', 'whole', 'server_sent', 'begun', 'models_of',
            'chat_completions', 'add_routes', 'add_error_handlers', 'create_app', 'bind', 'serve']
 
 # %% ../../nbs/app/91_api.ipynb #56057c49
-def annotations(output: AssistantOutput) -> list[dict]:
+def marks_of(output: AssistantOutput) -> list[dict]:
     "The citation marks of the answer, in OpenAI's form."
     found = []
     for citation in output.citations:
@@ -54,11 +54,11 @@ def extras(output: AssistantOutput, release: int | None) -> dict:
 # %% ../../nbs/app/91_api.ipynb #e373f728
 def completion(output: AssistantOutput, release: int | None) -> dict:
     "A whole answer."
-    message = {"role": "assistant", "content": output.answer, "refusal": None, "annotations": annotations(output)}
+    message = {"role": "assistant", "content": output.answer, "refusal": None, "annotations": marks_of(output)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": output.finish_reason}
     return envelope("chat.completion", output.model, choices=[choice], usage=usage_of(output), **extras(output, release))
 
-async def chunks(events: AsyncIterator[Event], model: str, with_usage: bool = False) -> AsyncIterator[dict]:
+async def chunks(events: AsyncGenerator[Event], model: str, with_usage: bool = False) -> AsyncGenerator[dict]:
     "A streamed answer; every chunk has the same id."
     base = envelope("chat.completion.chunk", model)
     def chunk(delta: dict, finish: str | None = None, **fields) -> dict:
@@ -66,9 +66,9 @@ async def chunks(events: AsyncIterator[Event], model: str, with_usage: bool = Fa
     yield chunk({"role": "assistant", "content": ""})
     async for event in events:
         if event.kind == "answer": yield chunk({"content": event.text})
-        elif event.kind == "final":
+        elif event.reply is not None:
             output = AssistantOutput.of(event.reply, model)
-            yield chunk({"annotations": annotations(output)}, output.finish_reason, **extras(output, event.release))
+            yield chunk({"annotations": marks_of(output)}, output.finish_reason, **extras(output, event.release))
             if with_usage: yield {**base, "choices": [], "usage": usage_of(output)}
 
 # %% ../../nbs/app/91_api.ipynb #3eba28a4
@@ -136,7 +136,7 @@ async def whole(service: Service, question: str) -> Event:
     return event
 
 # %% ../../nbs/app/91_api.ipynb #11dcbf5b
-async def server_sent(events: AsyncIterator[Event], model: str, with_usage: bool) -> AsyncIterator[str]:
+async def server_sent(events: AsyncGenerator[Event], model: str, with_usage: bool) -> AsyncGenerator[str]:
     "Lines of a `text/event-stream`; the source is closed whatever happens."
     def line(body: dict) -> str: return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
     async with aclosing(events):
@@ -146,7 +146,7 @@ async def server_sent(events: AsyncIterator[Event], model: str, with_usage: bool
         except Exception as error: yield line(explain(error)[1])
         yield "data: [DONE]\n\n"
 
-async def begun(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+async def begun(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
     "The same events, once the first is there; what goes wrong before it is raised here."
     first = await anext(events)
     async def rest():
@@ -281,8 +281,9 @@ def serve(
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, access_log=False))
     async def run():
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        service = app.state.service
-        while not serving.done() and not (server.started and (service.assistant or service.error)): await asyncio.sleep(0.05)
-        if not serving.done(): announce(f"http://{host}:{port}", service.status)
+        tried = asyncio.create_task(app.state.service.tried.wait())
+        await asyncio.wait({serving, tried}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done(): announce(f"http://{host}:{port}", app.state.service.status)
+        tried.cancel()
         await serving
     asyncio.run(run())

@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ class Service:
         self.workspace, self.load = workspace, load
         self.assistant: Any = None            # None until the first one is loaded
         self.release: int | None = None       # the champion's version; None: the baseline
+        self.tried = asyncio.Event()          # set once loading was tried
         self.error = ""                       # why the newest champion could not be loaded
 
     @property
@@ -67,6 +68,7 @@ async def refresh(service: Service) -> None:
         if str(error) != service.error:
             get_logger("app").warning("cannot load the champion: %s", error, exc_info=not isinstance(error, FactoryError))
         service.error = str(error)
+    finally: service.tried.set()
 
 async def follow(service: Service) -> None:
     "Refresh for ever, every `alias_poll_s` seconds."
@@ -88,10 +90,10 @@ def log_line(
         with open(file, "ab", buffering=0) as stream: stream.write(line.encode("utf-8", "replace"))
     except OSError as error: get_logger("app").warning("interaction not logged: %s", error)
 
-def log_answer(workspace: Workspace, identity: str, turn: Turn, release: int | None, seconds: float) -> None:
+def log_answer(workspace: Workspace, identity: str, turn: Turn, reply: Reply, release: int | None, seconds: float) -> None:
     "Keep what was asked, found and answered: the raw material of the next training set."
     found = [f"{passage.document.id}[{passage.start}:{passage.end}]" for passage in turn.passages]
-    kept = Interaction(turn.question, turn.reply.text, turn.reply.served_by or "", release, found, seconds=round(seconds, 3), id=identity)
+    kept = Interaction(turn.question, reply.text, reply.served_by or "", release, found, seconds=round(seconds, 3), id=identity)
     log_line(workspace, "answer", json.loads(kept.to_json()))
 
 # %% ../../nbs/app/89_service.ipynb #9dc0a6fc
@@ -105,7 +107,7 @@ class Event:
     id: str = ""                  # names the answer in the interaction log
     texts: dict[str, str] = field(default_factory=dict)   # of the documents found, by id: a quote's neighbours stand there
 
-async def answer(service: Service, question: str) -> AsyncIterator[Event]:
+async def answer(service: Service, question: str) -> AsyncGenerator[Event]:
     "Stages, checked text and the reply; the answer is logged before it is given."
     assistant, release, started, identity = service.assistant, service.release, time.perf_counter(), uuid.uuid4().hex
     if assistant is None: raise UnavailableError(service.status)
@@ -113,6 +115,7 @@ async def answer(service: Service, question: str) -> AsyncIterator[Event]:
         async for event in events:
             if event.kind in ("stage", "answer"): yield Event(event.kind, event.text)
             elif event.kind == "final":
-                await asyncio.to_thread(log_answer, service.workspace, identity, event.turn, release, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                await asyncio.to_thread(log_answer, service.workspace, identity, event.turn, event.reply, release, seconds)
                 texts = {passage.document.id: passage.document.text for passage in event.turn.passages}
                 yield Event("final", reply=event.reply, release=release, id=identity, texts=texts)

@@ -8,7 +8,7 @@ import asyncio
 import html
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from .service import Service, answer, log_line
@@ -60,7 +60,7 @@ def number_marks(text: str, citations: list[Citation]) -> str:
 
 def render_answer(
     text: str,                           # what is known of the answer so far
-    citations: list[Citation] = (),
+    citations: Sequence[Citation] = (),
     stage: str = "",                     # what is being done, while it is
     byline: str = "",                    # who answered
     documents: dict[str, str] | None = None, # document id -> extracted text
@@ -88,7 +88,7 @@ def describe(
 # %% ../../nbs/app/90_ui.ipynb #4aaa3907
 WORD_S = 0.012   # seconds between two words of a finished answer
 
-async def turn(service: Service, question: str) -> AsyncIterator[tuple[str, dict]]:
+async def turn(service: Service, question: str) -> AsyncGenerator[tuple[str, dict]]:
     "The message as it grows, as (HTML, metadata); the last one is whole."
     started, text = time.perf_counter(), ""
     yield render_answer("", stage="Searching"), {}
@@ -98,7 +98,7 @@ async def turn(service: Service, question: str) -> AsyncIterator[tuple[str, dict
             text += event.text
             yield render_answer(text), {}
             await asyncio.sleep(WORD_S)
-        elif event.kind == "final":
+        elif event.reply is not None:
             byline = describe(event.reply.served_by, event.release, time.perf_counter() - started)
             yield render_answer(event.reply.text, event.reply.citations, byline=byline, documents=event.texts), {"id": event.id}
 
@@ -109,6 +109,7 @@ footer, #chat .top-panel { display: none !important; }
 #head h1 { font-size: 1.4rem; font-weight: 650; margin: 0; letter-spacing: -.01em; }
 #head p { margin: .2rem 0 .5rem; color: var(--neutral-500); font-size: .9rem; }
 #status { display: inline-block; padding: .15rem .6rem; border-radius: 1rem; font-size: .78rem; color: var(--primary-700); background: var(--primary-50); }
+#status:empty { display: none; }
 #chat { border: 0; background: transparent; }
 #chat .message { border: 0 !important; box-shadow: none !important; }
 #chat .bot.message { background: transparent !important; width: 100% !important; max-width: 100% !important; padding-left: 0; }
@@ -164,7 +165,7 @@ def build_page(
     service: Service,     # answers the questions
     name: str = "Assistant", # from assistant_config.yaml
     welcome: str = "",
-    examples: list[str] = (), # questions offered while the chat is empty
+    examples: Sequence[str] = (), # questions offered while the chat is empty
 ) -> Any:                 # gradio.Blocks
     "The chat page."
     import gradio
@@ -172,7 +173,7 @@ def build_page(
     async def thumb(messages: list, event: gradio.LikeData): await rate(messages, event)
     thumb.__annotations__["event"] = gradio.LikeData       # gradio reads the annotation, which is a string here
     with gradio.Blocks(title=name, analytics_enabled=False, fill_height=True) as page:
-        head = gradio.HTML(page_head(name, welcome, service.status))
+        head = gradio.HTML(page_head(name, welcome, ""))   # the status comes when the page is loaded
         chat = gradio.Chatbot(elem_id="chat", show_label=False, latex_delimiters=[], scale=1, height=None, buttons=[],
                               examples=[{"text": text} for text in examples] or None)
         box = gradio.Textbox(elem_id="question", show_label=False, placeholder="Ask a question", max_length=4000, autofocus=True,
