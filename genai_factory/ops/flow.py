@@ -33,7 +33,7 @@ class Flow:
 RETRAIN = ("ingest", "prepare", "sft", "align", "evaluate", "release")
 FLOWS = {
     "retrain": Flow(RETRAIN),
-    "smoke": Flow(RETRAIN, {"sft": {"max_steps": 5}, "align": {"max_steps": 3}, "evaluate": {"limit": 8}}, scratch=True),
+    "smoke": Flow(RETRAIN, {"sft": {"max_steps": 5, "validation_rows": 4}, "align": {"max_steps": 3, "validation_rows": 4}, "evaluate": {"limit": 8}}, scratch=True),
 }
 
 def flow_jobs(name: str) -> list[str]:

@@ -63,6 +63,7 @@ class Parameter:
     choices: tuple = ()                              # the values of a Literal
     kind: Literal["value", "input", "run", "config"] = "value"
     job: str = ""                                    # kind "run": the job whose output this is
+    unless: str = ""                                 # kind "run": not needed where this other parameter has a value
     base: str = "str"                                # int | float | bool | str
     optional: bool = False                           # None is allowed
     many: bool = False                               # a list of `base`
@@ -92,11 +93,11 @@ def _read_comment(
     "Help text and marks of a comment; ValueError names a mark that is not known."
     fields: dict[str, Any] = {"help": " ".join(re.sub(r"\[[^\]]*\]", " ", comment).split())}
     for mark in (m.strip() for m in re.findall(r"\[([^\]]*)\]", comment)):
-        limits, run = re.fullmatch(rf"({_NUMBER})?\s*\.\.\s*({_NUMBER})?", mark), re.fullmatch(r"run:\s*([\w-]+)", mark)
+        limits, run = re.fullmatch(rf"({_NUMBER})?\s*\.\.\s*({_NUMBER})?", mark), re.fullmatch(r"run:\s*([\w-]+)(?:\s+unless\s+(\w+))?", mark)
         if limits and any(limits.groups()): fields |= {k: float(v) for k, v in zip(("low", "high"), limits.groups()) if v}
-        elif run: fields |= {"kind": "run", "job": run[1]}
+        elif run: fields |= {"kind": "run", "job": run[1], "unless": run[2] or ""}
         elif mark in ("input", "config"): fields["kind"] = mark
-        else: raise ValueError(f"the mark [{mark}] is not known; write [low..high], [input], [run: JOB] or [config]")
+        else: raise ValueError(f"the mark [{mark}] is not known; write [low..high], [input], [run: JOB], [run: JOB unless NAME] or [config]")
     return fields
 
 # %% ../../nbs/ops/80_parameters.ipynb #57554208
@@ -111,6 +112,8 @@ def read_parameters(
     comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
     schema = [_read_line(name, node, comments) for node in tree.body if not isinstance(node, (ast.Import, ast.ImportFrom))]
     if twice := [p.name for i, p in enumerate(schema) if p.name in (q.name for q in schema[:i])]: raise UsageError(f"{name}: `{twice[0]}` is declared twice. Delete one line.")
+    if strange := [p for p in schema if p.unless and p.unless not in (q.name for q in schema)]:
+        raise UsageError(f"{name}: `{strange[0].name}` is marked unless {strange[0].unless}, which is no parameter. {did_you_mean(strange[0].unless, [p.name for p in schema])}")
     read = {used for cell in code[1:] for used in _names_read(name, cell)}
     if unread := [p.name for p in schema if p.name not in read]:
         raise UsageError(f"{name}: no later cell reads the parameter `{unread[0]}`, so setting it would change nothing. Use it, or delete its line.")

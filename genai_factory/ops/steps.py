@@ -153,7 +153,7 @@ def plan_step(
                              "code": code_of(cells, workspace.root)}
     chosen: dict[str, str] = {}
     for p in schema:
-        value = values[p.name]
+        value = values[p.name] = "" if p.unless and values[p.unless] else values[p.name]
         if p.kind != "run": parts["parameters"][p.name] = value
         if p.kind == "value" or not value: continue
         if p.kind == "run":

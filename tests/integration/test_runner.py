@@ -150,6 +150,14 @@ def test_jobs_run_from_other_threads_than_the_main_one(workspace):
     assert [r.status for r in results] == ["succeeded"]
 
 
+def test_a_run_that_is_not_needed_is_not_asked_for(workspace):
+    (workspace.root / "rows.txt").write_text("x")
+    write_job(workspace, "train", "dataset: str = 'latest'  # rows [run: prepare unless file]\nfile: str = ''  # own rows [input]", "print(dataset, file)")
+    with pytest.raises(MissingError, match="genai-factory run prepare"): steps.plan_step("train", {}, workspace)
+    plan = steps.plan_step("train", {"file": "rows.txt"}, workspace)
+    assert plan.parameters == {"dataset": "", "file": "rows.txt"} and plan.inputs == {} and set(plan.fingerprints) == {"file"}
+
+
 def test_a_broken_notebook_is_listed_with_its_error(workspace):
     write_job(workspace, "good", "n: int = 1  # n", "print(n)")
     write_job(workspace, "bad", "n = 1", "print(n)")

@@ -78,7 +78,7 @@ def test_the_json_schema_accepts_the_defaults_and_refuses_what_we_refuse(schema)
     ("n = 1  # untyped", "write `name: type = value"), ("n: int  # no value", "write `name: type = value"), ("n: dict = {}  # a dict", "has the type `dict`"),
     ("n: int = 1", "needs a comment"), ("n: int = 'x'  # wrong default", "must be int, got 'x'"), ("n: int = 0  # low [1..5]", "[1..5], got 0"),
     ("n: int = 1 + f()  # computed", "must be a literal"), ("n: str = 'a'  # typo [inptu]", "[inptu] is not known"), ("n: int = 1  # number [input]", "must be str"),
-    ("n: str = 'a'  # word [1..2]", "must be int or float"), ("n: int = 1  # a\nn: int = 2  # b", "twice"), ("n: int = (1  # open", "does not parse")])
+    ("n: str = 'a'  # word [1..2]", "must be int or float"), ("n: int = 1  # a\nn: int = 2  # b", "twice"), ("n: str = 'a'  # a run [run: x unless m]", "unless m, which is no parameter"), ("n: int = (1  # open", "does not parse")])
 def test_a_wrong_cell_names_its_line(tmp_path, cell, told):
     with pytest.raises(UsageError) as error: read_parameters(notebook(tmp_path, cell, "print(n)"))
     assert told in str(error.value) and "job.ipynb" in str(error.value)
