@@ -11,7 +11,7 @@ import platform
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -126,7 +126,7 @@ def finish_run(
     run_id: str,                # from track_run
     status: str,                # as the supervisor saw it, in the words of the job contract
     workspace: Workspace,
-    artifacts: list[Path] = (), # files to keep: the executed notebook, its HTML, the log
+    artifacts: Sequence[Path] = (), # files to keep: the executed notebook, its HTML, the log
     metrics: dict[str, float] | None = None,
 ) -> None:
     "Close a run with the status that the supervisor saw."

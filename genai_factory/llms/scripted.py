@@ -4,7 +4,7 @@
 
 # %% ../../nbs/llms/14_scripted.ipynb #427f01da
 from __future__ import annotations
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from ..core.base import LLM, Delta, Message, Usage, UsageError
 from ..core.configs import LLMConfig
@@ -16,7 +16,7 @@ __all__ = ['ScriptedLLM', 'make']
 class ScriptedLLM(LLM):
     "Gives prepared replies in order; a function is called with the messages."
     def __init__(self,
-        replies: list[str] | Callable[[list[Message]], str] = (), # texts in order, or a function of the messages
+        replies: Sequence[str] | Callable[[list[Message]], str] = (), # texts in order, or a function of the messages
         model: str = "scripted",
     ):
         self.replies, self.model = replies, model
