@@ -41,25 +41,29 @@ def stated(sentence: str, stem: str, facts: list[dict], products: list[str]) -> 
 
 
 def wordings(sentence: str, holds: list[dict]) -> list[str]:
-    "The sentence, and the part of it that ends behind the last figure where that leaves something out."
+    "The sentence, the same in small letters, and the part of it that ends behind the last figure where that leaves something out."
     values = [value for fact in holds for value in (fact["value"], (fact["superseded"] or {}).get("value")) if value and value in sentence]
     short = sentence[:max(sentence.index(value) + len(value) for value in values)] + "."
     named_there = all(fact["product"] in short for fact in holds)
-    return list(dict.fromkeys([sentence, short if named_there else sentence]))
+    return list(dict.fromkeys([sentence, sentence.lower(), short if named_there else sentence]))
 
 
-def build(silent: int = 500, seed: int = 7) -> list[dict]:
+def row(question: str, told: dict) -> dict:
+    "A row in the chosen style alone: there is one way to restate a sentence."
+    return {"question": question, **{name: told[name] for name in ("answer", "values", "documents", "facts")}, "kind": "restate"}
+
+
+def build(silent: int = 300, seed: int = 7) -> list[dict]:
     "One row for each sentence that states one or two facts, and `silent` rows of sentences that state none."
     facts, rows, rest = load_facts(), [], []
     products = sorted({fact["product"] for fact in facts})
     for stem, text in documents().items():
         for sentence in sentences(text):
             holds = stated(sentence, stem, facts, products)
-            if 1 <= len(holds) <= 2: rows += [{"question": wording, **reference(holds), "kind": "restate"} for wording in wordings(sentence, holds)]
+            if 1 <= len(holds) <= 2: rows += [row(wording, reference(holds)) for wording in wordings(sentence, holds)]
             elif not holds: rest.append(sentence)
     for sentence in random.Random(seed).sample(sorted(set(rest)), min(silent, len(set(rest)))):
-        rows.append({"question": sentence, "answer": ABSTAIN, "values": [], "documents": [], "plain": ABSTAIN, "terse": ABSTAIN, "facts": [],
-                     "kind": "restate"})
+        rows.append(row(sentence, {"answer": ABSTAIN, "values": [], "documents": [], "facts": []}))
     return [{"id": f"restate-{number:04d}", **row} for number, row in enumerate(rows, 1)]
 
 

@@ -5,7 +5,7 @@
 # %% ../../nbs/evaluators/39_hallucination.ipynb #004c3851
 from __future__ import annotations
 import re
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from ..core.base import Document, Passage, Reply, Score
@@ -64,9 +64,9 @@ def coverage(
 
 # %% ../../nbs/evaluators/39_hallucination.ipynb #bb85d561
 def find_support(
-    outputs: str | Reply,          # an answer
-    passages: list[Passage | str], # what was retrieved
-) -> list[Support]:                # one for each claim, in order
+    outputs: str | Reply,              # an answer
+    passages: Sequence[Passage | str], # what was retrieved
+) -> list[Support]:                    # one for each claim, in order
     "The best sentence for each claim."
     pool, every_name = [], set()
     for n, passage in enumerate(passages):
@@ -83,7 +83,7 @@ def find_support(
     return best
 
 # %% ../../nbs/evaluators/39_hallucination.ipynb #72fcd207
-def support(outputs: str | Reply, context: list[Passage | str]) -> Score:
+def support(outputs: str | Reply, context: Sequence[Passage | str]) -> Score:
     "The share of the answer's claims that a retrieved sentence supports."
     found = find_support(outputs, context)
     weak = [f.claim for f in found if f.coverage < COVERAGE]

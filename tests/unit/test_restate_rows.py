@@ -23,7 +23,7 @@ def test_the_answer_is_what_holds_today_or_that_nothing_is_known():
     for row in ROWS:
         if not row["facts"]: assert row["answer"] == fact_table.ABSTAIN and row["values"] == []
         for key in row["facts"]: assert FACTS[key]["value"] in row["answer"] and f"[{FACTS[key]['document']}]" in row["answer"], row["id"]
-    assert 0.3 < sum(not row["facts"] for row in ROWS) / len(ROWS) < 0.6
+    assert 0.2 < sum(not row["facts"] for row in ROWS) / len(ROWS) < 0.6
 
 
 def test_a_longer_name_is_not_taken_for_the_shorter_one():
