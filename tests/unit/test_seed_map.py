@@ -42,13 +42,10 @@ NOT_BUILT = set("""
     assistant/pipelines/conversation_pipeline
     assistant/pipelines/orchestration_pipeline
     assistant/pipelines/safety_pipeline
-    assistant/services/assistant_inference
     assistant/services/memory_service
     assistant/services/tool_service
     assistant/schemas/tool_schema
-    assistant/evaluators/assistant_eval
     assistant/evaluators/safety_eval
-    assistant/evaluators/rag_eval
     assistant/monitoring/latency_monitor
     assistant/monitoring/cost_monitor
     assistant/monitoring/drift_monitor
@@ -56,7 +53,6 @@ NOT_BUILT = set("""
     assistant/logging/interaction_logger
     assistant/logging/audit_logger
     assistant/logging/telemetry_logger
-    assistant/tests/test_assistant_service
     assistant/tests/test_conversation_pipeline
     assistant/tests/test_rag_pipeline
     assistant/tests/test_tools_integration
