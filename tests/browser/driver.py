@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -11,6 +10,10 @@ FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-bac
 # Chromium's own calls home (updates, form filling) find no name and no proxy; what the page itself asks for is seen in `foreign`.
 FLAGS += ["--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"]
 ANSWER = "[data-testid=bot]"
+WATCH = """window.seen = []; new MutationObserver(() => {
+  const all = document.querySelectorAll('[data-testid=bot]'), text = all.length ? all[all.length - 1].innerText.trim() : '';
+  if (text && text !== window.seen.at(-1)) window.seen.push(text);
+}).observe(document, {subtree: true, childList: true, characterData: true})"""   # no state of the page escapes it, however fast
 
 
 @contextmanager
@@ -31,6 +34,7 @@ def browser_page(url, width=1000, height=800):
         page.route(re.compile(r"^(https?|wss?|ftp):"), look)
         page.on("console", lambda message: page.complaints.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.add_init_script(WATCH)
         page.goto(url)
         page.wait_for_selector("#question textarea")
         try: yield page
@@ -38,16 +42,11 @@ def browser_page(url, width=1000, height=800):
 
 
 def grow(page, question=None, seconds=60):
-    "Type a question (or None: it was asked already) and collect the texts of the newest answer until it says who gave it."
-    before = page.locator(ANSWER).count()
+    "Type a question (or None: it was asked already); the texts of the newest answer, until it says who gave it."
+    answers = page.locator(ANSWER).count() + bool(question)
     if question:
+        page.evaluate("window.seen = []")
         page.fill("#question textarea", question)
         page.keyboard.press("Enter")
-    texts, end = [], time.monotonic() + seconds
-    while not (texts and "Answered by" in texts[-1]):
-        assert time.monotonic() < end, texts
-        found = page.locator(ANSWER)
-        text = found.last.inner_text() if found.count() and (found.count() > before or not question) else ""
-        if text and (not texts or text != texts[-1]): texts.append(text)
-        time.sleep(0.02)
-    return texts
+    page.wait_for_function("n => document.querySelectorAll('[data-testid=bot]').length >= n && window.seen.at(-1)?.includes('Answered by')", arg=answers, timeout=1000 * seconds)
+    return page.evaluate("window.seen")
