@@ -17,7 +17,7 @@ from .retriever import terms
 
 # %% auto #0
 __all__ = ['SIGNS', 'WEIGHTS', 'EXISTS', 'cite', 'stands', 'marks', 'find_citations', 'question_kind', 'has_kind',
-           'SentenceScorer']
+           'SentenceScorer', 'index_scorer']
 
 # %% ../../nbs/rag/35_citations.ipynb #ce0babb8
 def cite(
@@ -72,7 +72,8 @@ _NUMBER = re.compile(r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|
 _DATE = re.compile(r"\b(?:1\d{3}|20\d\d)\b|\b(?:January|February|March|April|May|June|July|August|September|October|November|December|century|"
                    r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|years?|months?|days?|hours?|decade)\b")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
-_KINDS = {"number": re.compile(r"how (?:many|much|long|old|far|large|big|tall|often|high|fast)|(?:what|which) (?:percent|number|amount|fraction|proportion|rate|fee|price|cost)"),
+_KINDS = {"number": re.compile(r"how (?:many|much|long|old|far|large|big|tall|often|high|fast)|(?:what|which) (?:percent|number|amount|fraction|proportion)|"
+                               r"\b(?:fees?|price|costs?|interest rate|percent(?:age)?|charged?|limit)\b|%"),
           "date": re.compile(r"\bwhen\b|(?:what|which) (?:year|date|day|month|century|decade)"),
           "name": re.compile(r"\bwho(?:m|se)?\b|\bwhere\b|(?:what|which) (?:city|country|state|place)")}
 
@@ -93,8 +94,8 @@ def has_kind(
 
 # %% ../../nbs/rag/35_citations.ipynb #430cfb06
 SIGNS = ("meaning", "words", "squared", "before", "pairs", "passage", "near", "rank", "kind")
-WEIGHTS = (4.1, 4.4, 2.7, 2.4, 0.9, 1.8, 0.6, 0.85, 1.55)
-EXISTS = (1.0, 0.0, 0.0, 0.0)   # of the best sentence's score, the best coverage, the best cosine, and 1
+WEIGHTS = (4.5, 4.1, 2.4, 2.3, 1.1, 1.6, 0.8, 0.8, 1.5)
+EXISTS = (0.82, 2.5, 13.4, -10.5)   # of the best sentence's sum, the best passage share, the best passage cosine, and 1
 
 def _sentence_signs(asked: dict[str, float], pairs: set, kind: str, question: str, passage: Passage, places: list, vector) -> list[list[float]]:
     "The signs of each sentence of one passage, all but the ranks."
@@ -149,3 +150,10 @@ class SentenceScorer:
         exists = np.array([score.max(), matrix[:, 5].max(), matrix[:, 6].max(), 1.0]) @ np.array(EXISTS)
         order = np.argsort(-score, kind="stable")
         return [(float(exists + score[i] - score.max()), cite(*places[i])) for i in order]
+
+# %% ../../nbs/rag/35_citations.ipynb #125e6c9f
+def index_scorer(
+    index: Any,   # an open index: it knows the vectors of its sentences and how common words are
+) -> SentenceScorer:
+    "The scorer that reads an index; it embeds nothing but the question."
+    return SentenceScorer(index.embedder, index.sentences, index.frequency)

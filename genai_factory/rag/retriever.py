@@ -6,7 +6,6 @@
 from __future__ import annotations
 import dataclasses
 import re
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..core.base import Embedder, Passage, UsageError
@@ -64,7 +63,7 @@ class Store(Protocol):
     dense: Any                                        # a FAISS index over inner products
     lexical: Any                                      # a bm25s.BM25
     moments: Any                                      # float32 (dimension + 1, dimension): the mean vector, then the covariance
-    passage: Callable[[int], Passage]                 # of a row
+    passage: Any                                      # the passage of a row: a function of int
     @property
     def embedder(self) -> Embedder: ...
     def allowed(self, filters: dict) -> Any: "rows whose metadata match, as an integer array"
