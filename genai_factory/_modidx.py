@@ -202,8 +202,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                             'genai_factory/assistant/schemas.py'),
                                                  'genai_factory.assistant.schemas.EvalResult': ( 'assistant/schemas.html#evalresult',
                                                                                                  'genai_factory/assistant/schemas.py'),
-                                                 'genai_factory.assistant.schemas.EvalResult.__str__': ( 'assistant/schemas.html#evalresult.__str__',
-                                                                                                         'genai_factory/assistant/schemas.py'),
                                                  'genai_factory.assistant.schemas.StreamOptions': ( 'assistant/schemas.html#streamoptions',
                                                                                                     'genai_factory/assistant/schemas.py'),
                                                  'genai_factory.assistant.schemas.Turn': ( 'assistant/schemas.html#turn',

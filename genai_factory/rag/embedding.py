@@ -12,7 +12,7 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,22 +124,28 @@ def _pack(vector, parts) -> bytes:
 def _unpack(value: bytes, dimension: int, spans: int) -> tuple[Any, Any] | None:
     "What `_pack` packed; None when it is damaged."
     np = require("numpy")
-    if len(value) != 4 + 4 * dimension + 2 * spans * dimension or zlib.crc32(value[4:]).to_bytes(4, "big") != value[:4]: return None
+    if not isinstance(value, bytes) or len(value) != 4 + 4 * dimension + 2 * spans * dimension or zlib.crc32(value[4:]).to_bytes(4, "big") != value[:4]: return None
     return np.frombuffer(value, "float32", dimension, 4), np.frombuffer(value, "float16", spans * dimension, 4 + 4 * dimension).reshape(spans, dimension)
 
-def _open_cache(path: Path) -> sqlite3.Connection:
-    "The cache's database, made anew when it cannot be read."
+def _remove(path: Path) -> None:
+    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")): name.unlink(missing_ok=True)
+
+@contextlib.contextmanager
+def _cache(path: Path) -> Iterator[tuple[Callable, Callable]]:
+    "Two functions, to find a value by its key and to keep pairs of both; a file that cannot be read is removed."
     path.parent.mkdir(parents=True, exist_ok=True)
-    for last in (False, True):
-        try:
-            database = sqlite3.connect(path, timeout=30)
-            database.execute("pragma journal_mode = wal")
-            database.execute("create table if not exists vectors (key blob primary key, value blob) without rowid")
-            return database
-        except sqlite3.DatabaseError:
-            if last: raise
-            for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")): name.unlink(missing_ok=True)
-    raise AssertionError("unreachable")
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
+        bad = []
+        def attempt(run, *given):
+            try:
+                with database: return run(*given)
+            except sqlite3.DatabaseError as error:
+                if "locked" not in str(error): bad.append(error)
+        attempt(database.execute, "pragma journal_mode = wal")
+        attempt(database.execute, "create table if not exists vectors (key blob primary key, value blob) without rowid")
+        yield (lambda key: attempt(lambda: database.execute("select value from vectors where key = ?", (key,)).fetchone()),
+               lambda pairs: attempt(database.executemany, "insert or replace into vectors values (?, ?)", pairs))
+    if bad: _remove(path)
 
 # %% ../../nbs/rag/32_embedding.ipynb #132c78c2
 def _compute(model: Embedder, texts: list[str], spans: list[list[Span]], progress: Callable[[int], None]) -> tuple[Any, list[Any]]:
@@ -162,9 +168,9 @@ def embed_cached(
     np = require("numpy")
     keys = [hashlib.sha256(json.dumps([model.name, text, some]).encode()).digest() for text, some in zip(texts, spans)]
     vectors, parts, missing = np.zeros((len(texts), model.dimension), "float32"), [None] * len(texts), {}
-    with contextlib.closing(_open_cache(cache)) as database:
+    with _cache(cache) as (find, keep):
         for i, key in enumerate(keys):
-            row = database.execute("select value from vectors where key = ?", (key,)).fetchone()
+            row = find(key)
             known = _unpack(row[0], model.dimension, len(spans[i])) if row else None
             if known: vectors[i], parts[i] = known; progress(1)
             else: missing.setdefault(key, []).append(i)
@@ -172,7 +178,7 @@ def embed_cached(
         for first in range(0, len(new), 512):
             chosen = new[first:first + 512]
             found, found_parts = _compute(model, [texts[i] for i in chosen], [spans[i] for i in chosen], progress)
-            with database: database.executemany("insert or replace into vectors values (?, ?)", [(keys[i], _pack(v, p)) for i, v, p in zip(chosen, found, found_parts)])
+            keep([(keys[i], _pack(v, p)) for i, v, p in zip(chosen, found, found_parts)])
             for i, vector, part in zip(chosen, found, found_parts):
                 for same in missing[keys[i]]: vectors[same], parts[same] = vector, part.astype("float16")
     return vectors, parts

@@ -79,6 +79,7 @@ class Truth:
 
 # %% ../../nbs/rag/34_index.ipynb #61ded6b3
 Searches = tuple[Any, Any, Any]   # FAISS index, bm25s.BM25, moments
+_LOADING = threading.Lock()       # numpy reads headers with `ast`, which in Python 3.11 fails now and then when two threads do it at once
 
 def _derive(truth: Truth, folder: Path) -> Searches:
     "Compute the searches, and save them where the folder can be written."
@@ -101,7 +102,7 @@ def _searches(truth: Truth, folder: Path, manifest: dict) -> Searches:
     derived = {name: sha for name, sha in manifest["files"].items() if name != "index.db"}
     whole = len(derived) > 2 and all((folder / name).is_file() and sha256_file(folder / name) == sha for name, sha in derived.items())
     if not whole: return _derive(truth, folder)
-    return faiss.read_index(str(folder / "dense.faiss")), require("bm25s").BM25.load(str(folder / "bm25")), np.load(folder / "moments.npy")
+    with _LOADING: return faiss.read_index(str(folder / "dense.faiss")), require("bm25s").BM25.load(str(folder / "bm25")), np.load(folder / "moments.npy")
 
 # %% ../../nbs/rag/34_index.ipynb #4bcc698e
 def _matching(truth: Truth, filters: dict) -> Any:

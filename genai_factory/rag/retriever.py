@@ -115,7 +115,7 @@ class HybridRetriever:
         if not query.strip(): raise UsageError("The question is empty.")
         np = require("numpy")
         vector = self.store.embedder.embed([query])[0]
-        bm25 = self.store.lexical.get_scores(terms(query))
+        bm25 = self.store.lexical.get_scores(terms(query) or ["no word"])
         rows = _candidates(self.store, vector, bm25, max(k, self.candidates), self.store.allowed(filters) if filters else None)
         if not len(rows): return []
         cosine = self.store.dense.reconstruct_batch(rows) @ vector
