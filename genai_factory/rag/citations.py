@@ -27,7 +27,7 @@ def cite(
 ) -> Citation:
     "A citation of text[start:end] of the passage's document; it knows page, heading or cell where the passage does."
     document = passage.document
-    known = {key: passage.metadata[key] for key in ("heading", "page", "cell") if key in passage.metadata}
+    known: dict[str, Any] = {key: passage.metadata[key] for key in ("heading", "page", "cell") if key in passage.metadata}
     return Citation(document.id, document.source, document.title, start, end, document.text[start:end], known)
 
 def stands(
