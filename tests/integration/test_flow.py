@@ -8,7 +8,7 @@ from jobkit import RUN, write_job
 from genai_factory.core.base import UsageError
 from genai_factory.ops import flow
 from genai_factory.ops.flow import FlowView, flow_jobs, order_jobs, run_flow
-from genai_factory.ops.runner import JobResult, list_runs
+from genai_factory.ops.runner import JobResult, list_runs, run_job
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def test_a_flow_runs_what_changed_and_says_what_did_not(small):
     assert states(run_flow("small", small)) == {"sft": "unchanged", "ingest": "succeeded", "evaluate": "succeeded"}
     changed = run_flow("small", small, {"sft": {"steps": "4"}})
     assert states(changed) == {"sft": "succeeded", "ingest": "unchanged", "evaluate": "succeeded"} and changed[-1].outputs == {"scores": ["new", 4]}
-    back = run_flow("small", small)                                    # reads the run it found, not the newest one of sft
+    def meanwhile(event):                                              # somebody else trains while the flow is at ingest
+        if event["event"] == "end" and event["job"] == "ingest": assert run_job("sft", {"steps": 5}, small).status == "succeeded"
+    back = run_flow("small", small, on_event=meanwhile)                # reads the run it found, not the newest one of sft
     assert states(back) == dict.fromkeys(("sft", "ingest", "evaluate"), "unchanged") and back[-1].outputs == {"scores": ["new", 3]}
 
 
