@@ -56,7 +56,7 @@ def check_draft(
     "May this draft be shown?"
     cited = cited_names(draft)
     pool = [p for p in passages if p.document.stem in cited] if cited else passages
-    found = find_support(draft, pool)
+    found = find_support(draft, pool, passages)
     sure = draft.confidence is None or draft.confidence >= rules.min_confidence
     if not found: return _silent(draft, quote, sure)
     weakest = min(found, key=lambda f: f.coverage)

@@ -65,10 +65,11 @@ def coverage(
 # %% ../../nbs/evaluators/39_hallucination.ipynb #bb85d561
 def find_support(
     outputs: str | Reply,              # an answer
-    passages: Sequence[Passage | str], # what was retrieved
+    passages: Sequence[Passage | str], # what may support it
+    others: Sequence[Passage | str] = (), # what was retrieved besides: its names count, its sentences do not
 ) -> list[Support]:                    # one for each claim, in order
     "The best sentence for each claim."
-    pool, every_name = [], set()
+    pool, every_name = [], set().union(*(passage_name(p) for p in others))
     for n, passage in enumerate(passages):
         text, heading = (passage, "") if isinstance(passage, str) else (passage.text, str(passage.metadata.get("heading") or ""))
         name = passage_name(passage)

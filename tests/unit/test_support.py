@@ -48,3 +48,8 @@ def test_nothing_retrieved_supports_nothing():
 
 def test_courtesy_is_not_a_claim():
     assert claims("Thank you for asking. The fee is 5 dollars. Please ask again.") == ["The fee is 5 dollars."]
+
+
+def test_names_of_what_was_found_besides_count():
+    claim = "The yearly fee of the gold card is 12 dollars."
+    assert find_support(claim, [SILVER])[0].coverage > 0.7 and find_support(claim, [SILVER], [GOLD])[0].coverage == 0
