@@ -54,7 +54,6 @@ NOT_BUILT = set("""
     assistant/logging/audit_logger
     assistant/logging/telemetry_logger
     assistant/tests/test_conversation_pipeline
-    assistant/tests/test_rag_pipeline
     assistant/tests/test_tools_integration
     assistant/tests/test_eval_safety
     assistant/tests/test_monitoring
