@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from .app.report import print_answer, print_job, print_json, print_results, print_scores, print_table, print_verdict, summarise, write_summary
+from .app.report import describe_release, print_answer, print_job, print_json, print_results, print_scores, print_table, print_verdict, summarise, write_summary
 from .core.base import FactoryError, UsageError
 
 if TYPE_CHECKING: from genai_factory.core.settings import Workspace
@@ -81,12 +81,12 @@ def ask(
     "Ask the champion, or the extractive baseline where there is none yet."
     if not question.strip(): raise UsageError("The question is empty. Write it in quotes: genai-factory ask \"What does early repayment cost?\"")
     import time
-    from genai_factory.app.service import champion, load_warm
+    from genai_factory.app.service import champion, for_readers, load_warm
     from genai_factory.assistant.schemas import AssistantOutput
     workspace = opened(context)
     version = champion(workspace)
     assistant, started = load_warm(workspace, version), time.perf_counter()
-    output = AssistantOutput.of(assistant.ask(question), "champion" if version else "baseline", time.perf_counter() - started)
+    output = AssistantOutput.of(for_readers(assistant.ask(question), workspace), "champion" if version else "baseline", time.perf_counter() - started)
     if as_json: print_json({**output.model_dump(), "release": version})
     else: print_answer(output, version)
 
@@ -213,16 +213,16 @@ def runs(
 
 @app.command()
 def models(context: typer.Context, as_json: Json = False) -> None:
-    "List the releases: version, aliases, the gate's verdict and the last decision."
+    "List the releases: version, aliases, the gate's verdict and its reasons."
     workspace = opened(context)
+    from genai_factory.app.service import has_store
     from genai_factory.core.registry import list_releases
     from genai_factory.core.tracking import ensure_unlocked
     ensure_unlocked(workspace)
-    found: list[dict[str, Any]] = [{"version": each.version, "aliases": list(each.aliases), "decisions": list(each.decisions), "run_id": each.manifest.get("run_id"),
-              "verdict": next((d["verdict"] for d in reversed(each.decisions) if d.get("verdict")), None)} for each in list_releases(workspace)]
+    found = [describe_release(each, workspace) for each in list_releases(workspace)] if has_store(workspace) else []
     if as_json: return print_json(found)
-    rows = [[each["version"], ", ".join(each["aliases"]), each["verdict"], (each["decisions"] or [{}])[-1].get("reason", "")] for each in found]
-    print_table("Releases", ["version", "aliases", "verdict", "last decision"], rows, wrap=("last decision",))
+    rows = [[each["version"], ", ".join(each["aliases"]), each["verdict"], " ".join(each["reasons"])] for each in found]
+    print_table("Releases", ["version", "aliases", "verdict", "reasons"], rows, wrap=("reasons",))
     if not rows: print("No releases yet: the extractive baseline answers. Train one with: genai-factory flow retrain")
 
 # %% ../nbs/95_cli.ipynb #99e69d99

@@ -13,11 +13,12 @@ from ..core.base import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
     from genai_factory.assistant.schemas import AssistantOutput
+    from genai_factory.core.registry import Release
     from genai_factory.core.settings import Workspace
 
 # %% auto #0
-__all__ = ['print_json', 'harmless', 'console', 'print_table', 'print_answer', 'print_job', 'print_results', 'summarise',
-           'print_scores', 'print_verdict', 'write_summary']
+__all__ = ['print_json', 'harmless', 'console', 'print_table', 'print_answer', 'print_job', 'describe_release', 'print_results',
+           'summarise', 'figure', 'print_scores', 'print_verdict', 'write_summary']
 
 # %% ../../nbs/app/92_report.ipynb #a6cd0ffc
 def print_json(value: Any) -> None:
@@ -39,7 +40,7 @@ def print_table(title: str, columns: list[str], rows: list[list[Any]], wrap: tup
     "A table; the columns named in `wrap` are broken into lines where room is short."
     from rich.table import Table
     from rich.text import Text
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for name in columns: table.add_column(name, overflow="fold", no_wrap=name not in wrap)
     for row in rows: table.add_row(*(_colour(Text(harmless(cell))) for cell in row))
     console().print(table)
@@ -80,8 +81,19 @@ def print_job(workspace: Workspace, name: str, as_json: bool) -> None:
 def _limits(parameter: Any) -> str:
     "A range in words; empty when there is none."
     if parameter.kind != "value": return f"run of {parameter.job}" if parameter.job else parameter.kind
-    low, high = ("" if bound is None else f"{bound:g}" for bound in (parameter.low, parameter.high))
+    low, high = ("" if bound is None else str(int(bound) if bound == int(bound) else bound) for bound in (parameter.low, parameter.high))
     return f"{low}..{high}" if low or high else ""
+
+# %% ../../nbs/app/92_report.ipynb #6170424c
+def describe_release(release: Release, workspace: Workspace) -> dict:
+    "A release in plain values."
+    from genai_factory.core.base import FactoryError
+    from genai_factory.core.registry import get_release
+    about = {"version": release.version, "aliases": list(release.aliases), "verdict": None, "reasons": [], "decisions": list(release.decisions)}
+    try: manifest = get_release(release.version, workspace).manifest
+    except FactoryError as error: return about | {"verdict": "damaged", "reasons": [str(error)]}
+    gate = manifest.get("verdict") or {}
+    return about | {"verdict": gate.get("verdict"), "reasons": gate.get("reasons", []), "made": manifest.get("made"), "index": manifest.get("index")}
 
 # %% ../../nbs/app/92_report.ipynb #69445bc7
 def print_results(results: list) -> None:
@@ -99,20 +111,29 @@ def summarise(results: list) -> dict: # jobs, scores, verdict
     return {"jobs": [{"name": r.name, "status": r.status, "seconds": r.seconds, "run_id": r.run_id} for r in results],
             "scores": scores, "verdict": outputs.get("release", {}).get("verdict")}
 
+def figure(metric: str, seen: dict | None) -> str:
+    "A measured value with its interval, in the unit that people read."
+    if not seen or seen["value"] is None: return "–"
+    scale, unit = (1, " ms") if metric.endswith("_ms") else (100, " %")
+    value, low, high = (f"{scale * seen[key]:.{0 if unit == ' ms' else 1}f}" for key in ("value", "low", "high"))
+    return f"{value}{unit} [{low}, {high}]"
+
 def print_scores(scores: dict) -> None:
     "One table a question set: metrics down, systems across."
-    from genai_factory.assistant.schemas import EvalResult
-    systems = [name for name in ("baseline", "model", "challenger") if name in scores]
-    for name in scores[systems[0]]:
-        metrics = list(scores[systems[0]][name])
-        sizes = {scores[system][name][metric]["n"] for system in systems for metric in metrics}
-        rows = [[metric, *(str(EvalResult(**scores[system][name][metric])) if metric in scores[system][name] else "" for system in systems)] for metric in metrics]
-        print_table(f"\nScores on {name} (up to {max(sizes)} questions; value [confidence interval])", ["metric", *systems], rows)
+    sets: dict[str, dict[str, dict]] = {}
+    for system, found in scores.items():
+        for name, metrics in found.items():
+            for metric, seen in metrics.items(): sets.setdefault(name, {}).setdefault(metric, {})[system] = seen
+    for name, by_metric in sets.items():
+        asked = max(seen["n"] for cells in by_metric.values() for seen in cells.values())
+        rows = [[metric, *(figure(metric, cells.get(system)) for system in scores)] for metric, cells in by_metric.items()]
+        print_table(f"\nScores on {name}: {asked} questions, with 95 % intervals", ["metric", *scores], rows)
 
 def print_verdict(summary: dict) -> None:
+    "The gate's verdict, and what it means."
     words = {"promote": "the challenger is champion and serves", "reject": "the release is refused; what served before goes on",
              "need_more_data": "nothing changes until more questions decide it"}
-    print(f"\nVerdict: {summary['verdict']} – {words.get(summary['verdict'], '')}. Reasons: genai-factory models")
+    print(f"\nVerdict: {summary['verdict']} – {words.get(summary['verdict'], '')}. Reasons: genai-factory models\n")
 
 def write_summary(file: Path, summary: dict) -> None:
     from genai_factory.core.files import atomic_write

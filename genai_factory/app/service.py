@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.base import FactoryError, Interaction, Reply, UnavailableError
@@ -24,13 +24,18 @@ if TYPE_CHECKING:
     from genai_factory.assistant.rag import Turn
 
 # %% auto #0
-__all__ = ['champion', 'load_assistant', 'load_warm', 'Service', 'refresh', 'follow', 'log_line', 'log_answer', 'Event', 'answer']
+__all__ = ['has_store', 'champion', 'load_assistant', 'load_warm', 'Service', 'refresh', 'follow', 'log_line', 'log_answer',
+           'for_readers', 'Event', 'answer']
 
 # %% ../../nbs/app/89_service.ipynb #c6906ceb
-def champion(workspace: Workspace) -> int | None:
-    "The version that the alias points to; a store that was never made is not made for the question."
+def has_store(workspace: Workspace) -> bool:
+    "Whether there is a tracking store to ask; ours is not made for the sake of a question."
     ours = workspace.state / "mlflow.db"
-    if workspace.tracking_uri.endswith(str(ours)) and not ours.exists(): return None
+    return not workspace.tracking_uri.endswith(str(ours)) or ours.exists()
+
+def champion(workspace: Workspace) -> int | None:
+    "The version that the alias points to; None when there is none yet."
+    if not has_store(workspace): return None
     ensure_unlocked(workspace)
     return current_version("champion", workspace)
 
@@ -106,6 +111,11 @@ def log_answer(workspace: Workspace, identity: str, turn: Turn, reply: Reply, re
     log_line(workspace, "answer", json.loads(kept.to_json()))
 
 # %% ../../nbs/app/89_service.ipynb #9dc0a6fc
+def for_readers(reply: Reply, workspace: Workspace) -> Reply:
+    "The reply with its sources named below the workspace: where that lies on this machine is nobody's business."
+    root = f"{workspace.root}/"
+    return replace(reply, citations=[replace(citation, source=citation.source.removeprefix(root)) for citation in reply.citations])
+
 @dataclass(slots=True)
 class Event:
     "A step of an answer: a stage's name, a piece of checked text, or the whole reply."
@@ -114,17 +124,18 @@ class Event:
     reply: Reply | None = None
     release: int | None = None    # the champion's version; None: the baseline
     id: str = ""                  # names the answer in the interaction log
+    seconds: float = 0.0          # from the question to the first word of the answer
     texts: dict[str, str] = field(default_factory=dict)   # of the documents found, by id: a quote's neighbours stand there
 
 async def answer(service: Service, question: str) -> AsyncGenerator[Event]:
     "Stages, checked text and the reply; the answer is logged before it is given."
-    assistant, release, started, identity = service.assistant, service.release, time.perf_counter(), uuid.uuid4().hex
+    assistant, release, identity, started, seconds = service.assistant, service.release, uuid.uuid4().hex, time.perf_counter(), 0.0
     if assistant is None: raise UnavailableError(service.status)
     async with aclosing(assistant.astream(question)) as events:
         async for event in events:
+            seconds = seconds or (event.kind in ("answer", "final") and time.perf_counter() - started)   # a slow reader does not count
             if event.kind in ("stage", "answer"): yield Event(event.kind, event.text)
             elif event.kind == "final":
-                seconds = time.perf_counter() - started
                 await asyncio.to_thread(log_answer, service.workspace, identity, event.turn, event.reply, release, seconds)
                 texts = {passage.document.id: passage.document.text for passage in event.turn.passages}
-                yield Event("final", reply=event.reply, release=release, id=identity, texts=texts)
+                yield Event("final", reply=for_readers(event.reply, service.workspace), release=release, id=identity, seconds=seconds, texts=texts)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -90,7 +89,7 @@ WORD_S = 0.012   # seconds between two words of a finished answer
 
 async def turn(service: Service, question: str) -> AsyncGenerator[tuple[str, dict]]:
     "The message as it grows, as (HTML, metadata); the last one is whole."
-    started, text = time.perf_counter(), ""
+    text = ""
     yield render_answer("", stage="Searching"), {}
     async for event in answer(service, question):
         if event.kind == "stage": yield render_answer(text, stage=event.text), {}
@@ -99,7 +98,7 @@ async def turn(service: Service, question: str) -> AsyncGenerator[tuple[str, dic
             yield render_answer(text), {}
             await asyncio.sleep(WORD_S)
         elif event.reply is not None:
-            byline = describe(event.reply.served_by, event.release, time.perf_counter() - started)
+            byline = describe(event.reply.served_by, event.release, event.seconds)
             yield render_answer(event.reply.text, event.reply.citations, byline=byline, documents=event.texts), {"id": event.id}
 
 # %% ../../nbs/app/90_ui.ipynb #ae32ff75

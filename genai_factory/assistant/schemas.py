@@ -116,7 +116,3 @@ class EvalResult(BaseModel):
     low: float | None = None
     high: float | None = None
     n: int = Field(ge=0)
-
-    def __str__(self) -> str:
-        if self.value is None: return "–"
-        return f"{self.value:.3f}" if self.low is None or self.high is None else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"

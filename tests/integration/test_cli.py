@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -14,7 +15,9 @@ import pytest
 
 from genai_factory import cli
 from genai_factory.app.doctor import check_database
+from genai_factory.app.report import print_scores, summarise
 from genai_factory.core.settings import Workspace
+from genai_factory.ops.runner import JobResult
 from genai_factory.ops.runs import list_runs
 from tests.integration.standin import until
 
@@ -22,8 +25,10 @@ PROGRAM = [sys.executable, "-c", "from genai_factory.cli import main; main()"]
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    "A folder with one quick job of its own."
+def workspace(tmp_path, tracking_template):
+    "A folder with one quick job of its own, and a tracking store."
+    (tmp_path / ".genai_factory").mkdir()
+    shutil.copy(tracking_template, tmp_path / ".genai_factory" / "mlflow.db")
     jobs = tmp_path / "nbs" / "jobs"
     jobs.mkdir(parents=True)
     book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "python3"}})
@@ -118,7 +123,31 @@ def test_a_failed_job_says_what_where_and_exits_1(type_in):
     assert "Traceback" not in err and "failed" in type_in("runs")[1]
 
 
-def test_nothing_made_yet(type_in):
+def test_a_demo_that_fails_says_where_and_writes_what_it_knows(type_in, workspace):
+    book = nbformat.read(workspace / "nbs/jobs/greet.ipynb", 4)
+    book.cells[-1].source = "raise RuntimeError(f'the shelf is empty {name} {times}')"
+    nbformat.write(book, workspace / "nbs/jobs/ingest.ipynb")                # the workspace's own job of that name wins
+    code, out, err = type_in("demo", "--no-serve", "--json", workspace / "demo.json")
+    told = json.loads((workspace / "demo.json").read_text())
+    assert code == 1 and "the shelf is empty" in err and "log.txt" in err and "Traceback" not in err
+    assert [(job["name"], job["status"]) for job in told["jobs"]] == [("ingest", "failed"), *((name, "queued") for name in ("prepare", "sft", "align", "evaluate", "release"))]
+    assert set(told["jobs"][0]) == {"name", "status", "seconds", "run_id"} and told["scores"] == {} and told["verdict"] is None
+    assert "failed" in out and "Verdict" not in out
+
+
+def test_a_flows_summary_is_what_its_jobs_declared(tmp_path, capsys):
+    figure = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 40}
+    (tmp_path / "scores.json").write_text(json.dumps({"baseline": {"natural": {"exact_match": {**figure, "unit": "share"}}}}))
+    results = [JobResult("evaluate", "succeeded", 3.5, "r1", outputs={"results": tmp_path}), JobResult("release", "unchanged", 0, "r2", outputs={"verdict": "promote"})]
+    told = summarise(results)
+    assert told["jobs"][0] == {"name": "evaluate", "status": "succeeded", "seconds": 3.5, "run_id": "r1"}
+    assert told["scores"]["baseline"]["natural"]["exact_match"] == figure and told["verdict"] == "promote"
+    print_scores(told["scores"])
+    assert "90.0 % [80.0, 100.0]" in capsys.readouterr().out
+
+
+def test_nothing_made_yet(type_in, workspace):
+    shutil.rmtree(workspace / ".genai_factory")
     assert "No runs yet" in type_in("runs")[1]
     code, out, _ = type_in("models")
     assert code == 0 and "extractive baseline answers" in out and json.loads(type_in("models", "--json")[1]) == []
@@ -145,6 +174,7 @@ def test_a_port_in_use_is_said_before_anything_runs(type_in, workspace):
 def test_a_workspace_that_is_not_there_or_cannot_be_written(type_in, workspace, monkeypatch):
     code, _, err = type_in("--workspace", workspace / "nowhere", "runs")
     assert code == 1 and "does not exist" in err and one_paragraph(err)
+    shutil.rmtree(workspace / ".genai_factory")
     (workspace / ".genai_factory").write_text("a file where the folder should be")   # root may write everywhere: this it cannot
     code, _, err = type_in("run", "greet")
     assert code == 1 and one_paragraph(err) and "--workspace" in err
@@ -153,7 +183,6 @@ def test_a_workspace_that_is_not_there_or_cannot_be_written(type_in, workspace, 
 
 
 def test_a_locked_tracking_store_is_said(type_in, workspace):
-    (workspace / ".genai_factory").mkdir()
     holder = sqlite3.connect(workspace / ".genai_factory" / "mlflow.db", isolation_level=None)
     holder.execute("begin exclusive")
     try:
