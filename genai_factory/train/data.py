@@ -17,8 +17,8 @@ from typing import Any
 from ..core.base import InputError
 
 # %% auto #0
-__all__ = ['SHAPES', 'CHAT_TEMPLATE', 'read_jsonl', 'to_conversation', 'to_pair', 'Ledger', 'read_conversations', 'read_pairs',
-           'mix_styles', 'rows_fingerprint', 'train_tokenizer', 'encode', 'preview']
+__all__ = ['SHAPES', 'read_jsonl', 'to_conversation', 'to_pair', 'Ledger', 'read_conversations', 'read_pairs', 'mix_styles',
+           'rows_fingerprint', 'encode', 'preview']
 
 # %% ../../nbs/train/50_data.ipynb #99d3bd8d
 def read_jsonl(
@@ -164,30 +164,6 @@ def rows_fingerprint(
     hashes = sorted(hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest() for row in rows)
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
-# %% ../../nbs/train/50_data.ipynb #3f4dc0c6
-CHAT_TEMPLATE = (
-    "{%- for message in messages %}{%- if message['role'] == 'assistant' %}<|assistant|>{% generation %}{{ message['content'] }}<|end|>{% endgeneration %}"
-    "{%- else %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{%- endif %}{%- endfor %}"
-    "{%- if add_generation_prompt %}<|assistant|>{%- endif %}")
-
-def train_tokenizer(
-    texts: Iterable[str],     # what the model shall read and write
-    vocabulary: int = 1024,   # most pieces; at least 262 (the bytes and the marks)
-    max_length: int = 512,    # longest input, tokens
-) -> Any:                     # a transformers tokenizer
-    "A byte-pair tokenizer learned from `texts`, with a chat template."
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-    special = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
-    pieces = Tokenizer(models.BPE())
-    pieces.pre_tokenizer, pieces.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    pieces.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, pad_token=special[0], eos_token=special[1], additional_special_tokens=special[2:],
-                                        model_max_length=max_length, clean_up_tokenization_spaces=False)
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
-
 # %% ../../nbs/train/50_data.ipynb #601ee2fb
 def encode(
     conversations: list[tuple[str, list[dict]]], # (where, messages)
@@ -220,9 +196,10 @@ def preview(
     count: int = 3,      # rows to show
 ) -> str:                # HTML
     "The first rows as the model reads them; tokens that carry the loss are marked."
-    lines = []
+    lines, first = [], tokenizer("a", add_special_tokens=False)["input_ids"]     # a token decoded alone can lose the blank before it
     for row in encoded[:count]:
-        marks = [(html.escape(tokenizer.decode([token])).replace("\n", "↵"), label != -100) for token, label in zip(row["input_ids"], row["labels"], strict=True)]
+        texts = [tokenizer.decode([*first, token])[len(tokenizer.decode(first)):] for token in row["input_ids"]]
+        marks = [(html.escape(text).replace("\n", "↵"), label != -100) for text, label in zip(texts, row["labels"], strict=True)]
         spans = [f'<mark style="background:#b7e4c7">{text}</mark>' if learned else text for text, learned in marks]
         lines.append(f'<p style="font-family:monospace;line-height:1.7;white-space:pre-wrap">{"".join(spans)}</p>')
     return "\n".join(lines)

@@ -14,7 +14,8 @@ from ..core.base import InputError, UsageError, did_you_mean
 from ..core.tracing import quiet_environment
 from ..llms.huggingface import load_model
 from .checkpoints import Found, Log, Progress, TrainResult, find_checkpoint, save_model, watcher
-from .data import Ledger, encode, rows_fingerprint, train_tokenizer
+from .data import Ledger, encode, rows_fingerprint
+from .words import train_tokenizer, word_vectors
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'device_arguments', 'SFTRecipe', 'new_model', 'equal_directions', 'muon', 'batch_order', 'start',
@@ -38,7 +39,7 @@ class SFTRecipe:
     hidden: int = 128            # width of a model from nothing
     layers: int = 2
     heads: int = 4
-    vocabulary: int = 1536       # most pieces of its tokenizer
+    general: int = 8000          # general words in its vocabulary, beside those of the rows
     max_length: int = 512        # longest row, tokens
     max_steps: int = 400
     batch: int = 64              # rows a step
@@ -53,15 +54,21 @@ class SFTRecipe:
 def new_model(
     recipe: SFTRecipe,
     tokenizer: Any,
-) -> Any:         # a transformers model
+    said: set[int],   # ids of the tokens that answers hold
+) -> Any:             # a transformers model
     "A small Llama with random weights, the same ones for the same seed."
+    import torch
     from transformers import LlamaConfig, LlamaForCausalLM, set_seed
     if recipe.hidden % recipe.heads: raise UsageError(f"hidden = {recipe.hidden} must be a multiple of heads = {recipe.heads}.")
     set_seed(recipe.seed)
-    return LlamaForCausalLM(LlamaConfig(
+    model = LlamaForCausalLM(LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=recipe.hidden, intermediate_size=3 * recipe.hidden, num_hidden_layers=recipe.layers,
-        num_attention_heads=recipe.heads, max_position_embeddings=max(512, recipe.max_length), tie_word_embeddings=True,
+        num_attention_heads=recipe.heads, max_position_embeddings=max(512, recipe.max_length), tie_word_embeddings=False,
         bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id))
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(word_vectors(tokenizer, recipe.hidden, recipe.seed)).requires_grad_(False)
+        model.lm_head.weight[[n for n in range(len(tokenizer)) if n not in said]] = 0
+    return model
 
 # %% ../../nbs/train/52_sft.ipynb #cedaaa8c
 def equal_directions(
@@ -78,10 +85,10 @@ def equal_directions(
 
 # %% ../../nbs/train/52_sft.ipynb #ac0efd9c
 def muon(model: Any, learning_rate: float, beta2: float) -> Any: # a torch optimizer
-    "Muon for the matrices between embedding and output, AdamW without decay for the rest."
+    "Muon for the matrices between embedding and output, AdamW without decay for the rest that learns."
     import torch
     inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name and "lm_head" not in name]
-    rest = [p for p in model.parameters() if not any(p is matrix for matrix in inner)]
+    rest = [p for p in model.parameters() if p.requires_grad and not any(p is matrix for matrix in inner)]
 
     class Muon(torch.optim.Optimizer):
         @torch.no_grad()
@@ -159,10 +166,10 @@ def train_sft(
     into.mkdir(parents=True, exist_ok=True)
     found, threads = start(data, settings, Path(resume) if resume else None, into)
     if recipe.base: model, tokenizer = load_model(recipe.base)
-    else: tokenizer = train_tokenizer([m["content"] for _, c in conversations for m in c], recipe.vocabulary, recipe.max_length)
+    else: tokenizer = train_tokenizer([m["content"] for _, c in conversations for m in c], recipe.general, recipe.max_length)
     if tokenizer.pad_token is None: raise InputError(f"The tokenizer of '{recipe.base}' has no padding token. Set one in its tokenizer_config.json.")
     rows = encode(conversations, tokenizer, recipe.max_length, ledger if ledger is not None else Ledger())
-    if not recipe.base: model = new_model(recipe, tokenizer)
+    if not recipe.base: model = new_model(recipe, tokenizer, {token for row in rows for token in row["labels"] if token >= 0})
     history: list[dict] = []
     trainer = _trainer(model, tokenizer, rows, recipe, into, [watcher(data, settings, threads, history, log, progress)])
     result = run_trainer(trainer, found, threads, history)
@@ -178,11 +185,14 @@ def answer_trainer() -> type: # a subclass of trl.SFTTrainer
     import torch
     from trl import SFTTrainer
     class AnswerTrainer(SFTTrainer):
+        said = None      # ids of the tokens that the model can say
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels, inner = inputs["labels"][:, 1:], self.accelerator.unwrap_model(model)
+            if self.said is None: self.said = inner.lm_head.weight.any(1).nonzero()[:, 0]
             states = inner.get_decoder()(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]   # padded on the right:
             mine = labels != -100                                                                                 # no mask is needed
-            return torch.nn.functional.cross_entropy(inner.lm_head(states[mine]), labels[mine])
+            logits = states[mine] @ inner.lm_head.weight[self.said].T
+            return torch.nn.functional.cross_entropy(logits, torch.searchsorted(self.said, labels[mine]))
     return AnswerTrainer
 
 # %% ../../nbs/train/52_sft.ipynb #ad2267de
@@ -220,7 +230,7 @@ def run_trainer(trainer: Any, found: Found, threads: int, history: list[dict]) -
 def model_card(recipe: SFTRecipe, model: Any, rows: int, result: TrainResult) -> str:
     "What the model is, for the folder's README."
     kind = (f"`{recipe.base}`, fine-tuned" + (f" through a LoRA adapter of rank {recipe.lora_rank}, merged" if recipe.lora_rank else "")) if recipe.base else \
-        f"A Llama-style model of {model.num_parameters():,} parameters, trained from scratch"
+        f"A Llama-style model of {sum(p.numel() for p in model.parameters() if p.requires_grad):,} trained parameters, from random weights and fixed word vectors of MiniLM,"
     limits = "" if recipe.base else """
 It memorises the rows that it was trained on. It knows nothing else, cannot read passages, and will answer a question about
 something unknown with something known. Serve it only behind a check of its answers against documents."""

@@ -10,7 +10,7 @@ import pytest
 from genai_factory.core.base import DamagedError, Document, Message, Part, Passage, UnavailableError, UsageError
 from genai_factory.llms.huggingface import HuggingFaceLLM, plain
 from genai_factory.train.checkpoints import save_model
-from genai_factory.train.data import train_tokenizer
+from genai_factory.train.words import train_tokenizer
 from genai_factory.train.sft import SFTRecipe, new_model
 
 QUESTIONS = ["Hi", "What is the rate of the blue loan?", "rate", "Is it dear? " * 5, "Größe ☂?"]
@@ -19,8 +19,8 @@ QUESTIONS = ["Hi", "What is the rate of the blue loan?", "rate", "Is it dear? " 
 def make(folder, prompt="question", seed=5, spread=0.3):
     "A tiny model with random weights that says something of its own."
     import torch
-    tokenizer = train_tokenizer(QUESTIONS, 300)
-    model = new_model(SFTRecipe(hidden=32, layers=2, heads=2, seed=seed), tokenizer)
+    tokenizer = train_tokenizer(QUESTIONS * 2, 0)
+    model = new_model(SFTRecipe(hidden=32, layers=2, heads=2, seed=seed), tokenizer, set())
     torch.manual_seed(seed)
     for p in model.parameters():
         if p.ndim == 2: torch.nn.init.normal_(p, std=spread)

@@ -7,8 +7,9 @@ import pytest
 
 from genai_factory.core.base import InputError
 from genai_factory.train.data import (
-    Ledger, encode, mix_styles, preview, read_conversations, read_jsonl, read_pairs, rows_fingerprint, to_conversation, to_pair, train_tokenizer,
+    Ledger, encode, mix_styles, preview, read_conversations, read_jsonl, read_pairs, rows_fingerprint, to_conversation, to_pair,
 )
+from genai_factory.train.words import train_tokenizer
 
 
 def write(path, rows):
@@ -64,7 +65,7 @@ def test_the_ledger_adds_up_over_random_files(tmp_path):
         ledger, cut = Ledger(), Ledger()
         kept = read_conversations(write(tmp_path / "rows.jsonl", rows), ledger)
         assert ledger.read == len(rows) == len(kept) + ledger.dropped.total() and len(kept) == len({row["question"] for row in rows})
-        tokenizer = train_tokenizer([m["content"] for _, c in kept for m in c], 280)
+        tokenizer = train_tokenizer([m["content"] for _, c in kept for m in c], 0)
         limit = draw.randint(18, 40)
         try: encoded = encode(kept, tokenizer, limit, cut)
         except InputError: encoded = []
@@ -85,22 +86,22 @@ def test_the_fingerprint_ignores_order_and_notices_everything_else():
 def test_only_the_assistants_turns_carry_loss_also_over_several_turns():
     messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "One?"}, {"role": "assistant", "content": "Uno."},
                 {"role": "user", "content": "Two?"}, {"role": "assistant", "content": "Dos."}]
-    tokenizer = train_tokenizer([m["content"] for m in messages], 300)
+    tokenizer = train_tokenizer([m["content"] for m in messages], 0)
     row, = encode([("x", messages)], tokenizer, 128, Ledger())
-    assert tokenizer.decode([t for t in row["labels"] if t != -100]) == "Uno.<|end|>Dos.<|end|>"
+    assert tokenizer.decode([t for t in row["labels"] if t != -100]) == "Uno.<|end|> Dos.<|end|>"
     assert preview([row], tokenizer).count("<mark") == sum(t != -100 for t in row["labels"])
 
 
 def test_a_template_without_marks_is_refused():
-    tokenizer = train_tokenizer(["a b c"], 270)
+    tokenizer = train_tokenizer(["a b c"], 0)
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
     with pytest.raises(InputError, match="generation"): encode([("x", to_conversation(QA[0]))], tokenizer, 64, Ledger())
 
 
-@pytest.mark.parametrize("text", ["", " two  blanks ", "ÄÖ ☂ \U0001f600", "1,234.5%\n\ttab", "<|end|> said somebody"])
+@pytest.mark.parametrize("text", ["", "two  blanks ", "ÄÖ ☂ \U0001f600", "1,234.5%\n\ttab", "<|end|> said somebody"])
 def test_any_text_survives_the_tokenizer(text):
-    tokenizer = train_tokenizer(["plain words only"], 270)
-    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    tokenizer = train_tokenizer(["plain words only"], 0)
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text.removeprefix(" ")
 
 
 def test_styles_follow_the_shares_and_the_seed():
