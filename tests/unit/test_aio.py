@@ -123,8 +123,9 @@ def test_interrupt_cancels_the_work():
         import asyncio
         from genai_factory.core import aio
         async def work():
-            print("started", flush=True)
-            try: await asyncio.sleep(30)
+            try:
+                print("started", flush=True)
+                await asyncio.sleep(30)
             except asyncio.CancelledError:
                 print("cancelled", flush=True)
                 raise
