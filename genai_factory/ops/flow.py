@@ -85,6 +85,7 @@ def run_flow(
             chosen[job] = result.run_id
     return results
 
+# %% ../../nbs/ops/82_flow.ipynb #d02eeec2
 def _check_all(workspace: Workspace, jobs: list[str], fixed: Mapping, given: Mapping) -> dict[str, dict[str, Any]]:
     "The parameters of every job, or an error before anything starts."
     for job in given:
@@ -155,9 +156,8 @@ class FlowView:
 
     def __enter__(self) -> FlowView:
         if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
-            from rich.console import Console
-            from rich.live import Live
-            self.live = Live(flow_table(self.rows), console=Console(file=self.stream), refresh_per_second=4)
+            import rich.console, rich.live
+            self.live = rich.live.Live(flow_table(self.rows), console=rich.console.Console(file=self.stream), refresh_per_second=4)
             self.live.start()
         return self
 

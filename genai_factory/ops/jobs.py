@@ -42,6 +42,7 @@ def list_jobs(workspace: Workspace) -> list[dict[str, Any]]: # name, title, help
     "Every job with its title and parameters, in plain values; a notebook that breaks the job contract is listed with its error."
     return [_describe(name, path) for name, path in find_jobs(workspace).items()]
 
+# %% ../../nbs/ops/88_jobs.ipynb #e0bd1a2a
 def _describe(name: str, path: Path) -> dict[str, Any]:
     "One job in plain values."
     job: dict[str, Any] = {"name": name, "title": name, "help": "", "notebook": str(path), "parameters": {}, "error": ""}

@@ -37,6 +37,7 @@ def read_cells(
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{notebook} cannot be read as a notebook ({type(error).__name__}: {error}). Restore the file, or open and save it in Jupyter.") from None
 
+# %% ../../nbs/ops/80_parameters.ipynb #b52fbd8b
 def cell_titles(
     cells: Iterable[Cell],
 ) -> dict[str, str]: # cell id -> the nearest heading above it
@@ -68,6 +69,7 @@ class Parameter:
     optional: bool = False                           # None is allowed
     many: bool = False                               # a list of `base`
 
+# %% ../../nbs/ops/80_parameters.ipynb #29c2efa7
 def _read_type(
     node: ast.expr, # the annotation
 ) -> dict | None:   # fields of `Parameter`; None when it is not one of the types allowed
@@ -119,6 +121,7 @@ def read_parameters(
         raise UsageError(f"{name}: no later cell reads the parameter `{unread[0]}`, so setting it would change nothing. Use it, or delete its line.")
     return schema
 
+# %% ../../nbs/ops/80_parameters.ipynb #62fc2ca5
 def _read_line(name: str, node: ast.stmt, comments: dict[int, str]) -> Parameter:
     "One annotated assignment as a `Parameter`."
     where = f"{name}, parameters cell, line {node.lineno}"
@@ -175,6 +178,7 @@ def _scalar(base: str, value: Any) -> Any:
     if not math.isfinite(number) or (base == "int" and number != int(number)): raise ValueError(value)
     return int(number) if base == "int" else float(number)
 
+# %% ../../nbs/ops/80_parameters.ipynb #04ce8deb
 def check_value(
     parameter: Parameter,
     value: Any,          # text as typed, or a Python value

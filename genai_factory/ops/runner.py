@@ -101,6 +101,7 @@ def _follow(workspace: Workspace, job: str, run_id: str, titles: Mapping[str, st
             on_event({"event": "progress", "job": job, "run_id": run_id, **{key: news.get(key) for key in ("done", "total", "text")}})
     return follow
 
+# %% ../../nbs/ops/81_runner.ipynb #0da2f201
 def _progress(folder: Path) -> dict[str, Any]:
     "What the notebook last said about how far it is."
     try: return json.loads((folder / "progress.json").read_text())
@@ -141,6 +142,7 @@ def to_html(notebook: Path) -> Path | None:
     finally:
         if absent: del sys.modules["rfc3987_syntax"]
 
+# %% ../../nbs/ops/81_runner.ipynb #db37ea0c
 def _explain(job: str, title: str, cell: str, outcome: Outcome, folder: Path) -> str:
     "One paragraph: what happened, where, and where to look."
     if outcome.status == "succeeded": return ""
@@ -172,6 +174,7 @@ def _attempt(workspace: Workspace, plan: Plan, attempt: int, resumed: dict | Non
     _publish(workspace, run_id)
     return result, outcome
 
+# %% ../../nbs/ops/81_runner.ipynb #881c41b6
 def _tags(plan: Plan, run_id: str, threads: int, before: str) -> dict[str, str]:
     "What MLflow should know beside the parameters."
     facts = {"job.run": run_id, "step.key": plan.key, "threads": str(threads), "resumed_from": before, "seed": str(plan.parameters.get("seed", "none"))}
@@ -246,6 +249,7 @@ def run_job(
     tell({"event": "end", "job": job, "result": result})
     return result
 
+# %% ../../nbs/ops/81_runner.ipynb #94f09d35
 def _attempts(workspace: Workspace, plan: Plan, force: bool, threads: int, say: Callable[[str], None], tell: OnEvent) -> JobResult:
     "The first attempt, and more where settings allow and another try may help."
     for run_id in pending_runs(workspace): _publish(workspace, run_id)
@@ -270,6 +274,7 @@ def _unchanged(workspace: Workspace, plan: Plan, done: dict[str, Any]) -> JobRes
     result.message = f"notebook, parameters, inputs and code are those of {done['id']}, whose outputs are intact"
     return result
 
+# %% ../../nbs/ops/81_runner.ipynb #7766a9b5
 def _need_packages() -> None:
     "Say which extra is missing before anything starts."
     missing = [name for name in ("papermill", "ipykernel", "nbconvert", "mlflow") if find_spec(name) is None]

@@ -51,6 +51,7 @@ def open_store(workspace: Workspace) -> Iterator[sqlite3.Connection]:
     except sqlite3.DatabaseError as error:
         raise DamagedError(f"{path} is damaged: {error}. Move it away; a new one is made, and the folders in {workspace.runs} stay.") from error
 
+# %% ../../nbs/ops/85_runs.ipynb #cf21f5e9
 def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
     "Lift the file to the newest version."
     if version > len(_MIGRATIONS):
@@ -94,6 +95,7 @@ def pending_runs(workspace: Workspace) -> list[str]:
     with open_store(workspace) as db:
         return [row["id"] for row in db.execute("select id from runs where tracked = 0 and ended is not null and mlflow_id != '' order by created")]
 
+# %% ../../nbs/ops/85_runs.ipynb #ad6323d1
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in facts.items()}
 
@@ -104,7 +106,7 @@ def _as_dict(workspace: Workspace, row: sqlite3.Row) -> dict[str, Any]:
     run["folder"] = str(workspace.runs / (row["same_as"] or row["id"]))
     return run
 
-# %% ../../nbs/ops/85_runs.ipynb #ad6323d1
+# %% ../../nbs/ops/85_runs.ipynb #50ae09f8
 def get_run(workspace: Workspace, run_id: str) -> dict[str, Any]:
     "One run with its outputs; the id may be shortened to its last letters."
     with open_store(workspace) as db:
@@ -126,6 +128,7 @@ def list_runs(
         rows = db.execute("select * from runs where job = coalesce(?, job) order by created desc limit ?", (job, limit)).fetchall()
     return [_as_dict(workspace, row) for row in rows]
 
+# %% ../../nbs/ops/85_runs.ipynb #86f54319
 def find_runs(
     workspace: Workspace,
     job: str,
@@ -189,6 +192,7 @@ def recover(
             except BusyError: pass
     return lost
 
+# %% ../../nbs/ops/85_runs.ipynb #c826718e
 def _lose(workspace: Workspace, row: sqlite3.Row) -> str:
     "Mark one run as lost and end its processes, where they are on this machine."
     left = processes_of(row["id"])

@@ -52,11 +52,12 @@ def _public_names(init: Path, stamp: tuple[int, int]) -> dict[str, str]:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_LAZY": return ast.literal_eval(node.value)
     return {}
 
+# %% ../../nbs/ops/86_steps.ipynb #2dad66ef
 def _stamp(path: Path) -> tuple[int, int]:
     facts = path.stat()
     return facts.st_mtime_ns, facts.st_size
 
-# %% ../../nbs/ops/86_steps.ipynb #2dad66ef
+# %% ../../nbs/ops/86_steps.ipynb #70b0a7e0
 def _resolve(name: str, root: Path) -> Iterator[tuple[str, Path]]: # dotted name, file
     "The files that importing a dotted name runs: the package's, or the workspace's own."
     package = package_folder()
@@ -73,6 +74,7 @@ def _resolve(name: str, root: Path) -> Iterator[tuple[str, Path]]: # dotted name
         file = next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
         if file: yield ".".join(words[:i]), file
 
+# %% ../../nbs/ops/86_steps.ipynb #db02b251
 def code_of(
     sources: Iterable[str], # code that is run: the cells of a notebook
     root: Path,             # the workspace, whose own modules count too
@@ -115,6 +117,7 @@ def damage(
         if fingerprint(place) != entry["fingerprint"]: return f"its output '{name}' was changed ({place})"
     return ""
 
+# %% ../../nbs/ops/86_steps.ipynb #3879b4b2
 def _index_damage(workspace: Workspace, value: Mapping[str, Any], serving: bool) -> str:
     "What is wrong with a generation of an index, which lies outside of the run's folder because runs share it."
     folder = workspace.index(value["name"])
@@ -138,6 +141,7 @@ class Plan:
     @property
     def fingerprints(self) -> dict[str, str]: return self.parts["inputs"]
 
+# %% ../../nbs/ops/86_steps.ipynb #fbb84f89
 def plan_step(
     job: str,
     parameters: Mapping[str, Any] | None,
@@ -164,7 +168,7 @@ def plan_step(
         else: parts["inputs"][p.name] = _fingerprint(workspace, job, p, value)
     return Plan(job, notebook, values, chosen, parts)
 
-# %% ../../nbs/ops/86_steps.ipynb #fbb84f89
+# %% ../../nbs/ops/86_steps.ipynb #50545beb
 def _fingerprint(workspace: Workspace, job: str, p: Parameter, value: Any) -> str:
     "Content hash of an `[input]` or a `[config]`."
     if p.kind == "config": return config_hash(load_config(value, workspace))
@@ -190,6 +194,7 @@ def find_unchanged(workspace: Workspace, plan: Plan) -> dict[str, Any] | None:
     "The newest succeeded run of this very step whose outputs are intact."
     return next((run for run in find_runs(workspace, plan.job, ("succeeded",), plan.key) if not damage(run, workspace, serving=True)), None)
 
+# %% ../../nbs/ops/86_steps.ipynb #a9722d52
 def find_unfinished(workspace: Workspace, plan: Plan) -> dict[str, Any] | None:
     "The run to go on from: of those of this step that stopped since it last succeeded, the newest with a sealed checkpoint."
     stopped = []

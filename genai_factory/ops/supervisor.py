@@ -36,6 +36,7 @@ def memory_mb(
         except psutil.Error: pass
     return total / 2**20
 
+# %% ../../nbs/ops/87_supervisor.ipynb #bec60654
 def same_process(
     pid: int,
     created: float,             # seconds since 1970, as psutil gave it
@@ -58,6 +59,7 @@ def processes_of(
         except (psutil.Error, OSError): pass   # another user's process, or it has just ended
     return found
 
+# %% ../../nbs/ops/87_supervisor.ipynb #def7337a
 def end_processes(
     processes: Iterable[psutil.Process],
     grace: float = 3.0,                  # seconds between SIGTERM and SIGKILL; 0 kills at once
@@ -116,6 +118,7 @@ class Watch:
     closed: bool = False                         # the child closed its pipe
     outcome: Outcome = field(default_factory=Outcome)
 
+# %% ../../nbs/ops/87_supervisor.ipynb #d5aeadcd
 def start_child(
     spec: dict[str, Any],      # what `ops.child` shall run
     env: dict[str, str],
@@ -162,6 +165,7 @@ def _note_end(outcome: Outcome, event: dict) -> None:
     if outcome.kind == "DeadKernelError" or "Kernel died" in outcome.message:
         outcome.status, outcome.message = "killed", "the kernel's process is gone: killed from outside, by the system for lack of memory, or by native code"
 
+# %% ../../nbs/ops/87_supervisor.ipynb #9b19b2c1
 def _look(watch: Watch) -> float: # memory of the tree now, MB
     "Remember new processes and add up their memory."
     for process in tree(watch.child.pid):
@@ -181,6 +185,7 @@ def _enforce(watch: Watch, now: float) -> None:
         outcome.status, outcome.message = "timed_out", f"it ran longer than the limit of {watch.limit_s:g} s (job_timeout_s)"
     else: watch.on_event({"event": "tick", "seconds": time.monotonic() - watch.started, "memory_mb": now, "peak_mb": outcome.peak_mb, "processes": [*watch.seen]})
 
+# %% ../../nbs/ops/87_supervisor.ipynb #7d4ac7db
 def supervise(
     watch: Watch,
     run_id: str,
@@ -200,12 +205,7 @@ def supervise(
     patience = 2.0
     try: _end(watch, grace_s)
     except KeyboardInterrupt: patience = 0   # a second Ctrl-C
-    finally:
-        watch.child.kill()
-        code = watch.child.wait()            # before psutil waits for it and takes its exit code
-        end_processes([*watch.seen.values(), *processes_of(run_id)], grace=patience)
-        os.close(watch.pipe)
-        if watch.child.stdin: watch.child.stdin.close()
+    finally: code = _reap(watch, run_id, patience)
     if not outcome.status: _judge_silence(outcome, code)
     return outcome
 
@@ -222,6 +222,15 @@ def _end(watch: Watch, grace_s: float) -> None:
         _listen(watch, 0.1)
         _look(watch)
     if watch.child.poll() is None: watch.child.kill()
+
+def _reap(watch: Watch, run_id: str, patience: float) -> int: # the child's exit code
+    "End whatever is left and close the pipes."
+    watch.child.kill()
+    code = watch.child.wait()            # before psutil waits for it and takes its exit code
+    end_processes([*watch.seen.values(), *processes_of(run_id)], grace=patience)
+    os.close(watch.pipe)
+    if watch.child.stdin: watch.child.stdin.close()
+    return code
 
 def _judge_silence(outcome: Outcome, code: int) -> None:
     "The child ended without a last word."

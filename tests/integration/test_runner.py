@@ -184,6 +184,28 @@ def test_an_older_store_is_copied_and_lifted(workspace, monkeypatch):
     with sqlite3.connect(workspace.state / "jobs.v1.bak") as db: assert db.execute("select job from runs").fetchall() == [("old",)]
 
 
+def test_an_index_is_looked_at_where_it_lies(workspace):
+    from genai_factory.core.files import write_manifest
+    from genai_factory.rag.generations import generation_folder
+    folder = workspace.index("handbook")
+    for number in (1, 2):
+        generation_folder(folder, number).mkdir(parents=True)
+        (generation_folder(folder, number) / "index.db").write_text(f"content {number}")
+        write_manifest(generation_folder(folder, number))
+    run_id = runs.add_run(workspace, "ingest", status="succeeded")
+    (workspace.runs / run_id).mkdir(parents=True)
+    outputs = {"index": {"value": {"name": "handbook", "generation": 1, "fingerprint": "one"}}}
+    (workspace.runs / run_id / "outputs.json").write_text(json.dumps(outputs))
+    runs.update_run(workspace, run_id, outputs_key=steps.outputs_fingerprint(outputs))
+    wrong = lambda **words: steps.damage(get_run(workspace, run_id), workspace, **words)
+    (folder / "CURRENT").write_text("1 one")
+    assert (wrong(), wrong(serving=True)) == ("", "")
+    (folder / "CURRENT").write_text("2 two")                                # to read from: still there; as a result of ingest: replaced
+    assert wrong() == "" and "serves another content" in wrong(serving=True)
+    (generation_folder(folder, 1) / "index.db").write_text("cut")
+    assert "is not whole" in wrong()
+
+
 def test_code_is_followed_through_the_imports(tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "__init__.py").write_text("")
