@@ -87,7 +87,7 @@ class TransformerEmbedder:
         self.name = f"{spec or Path(folder).name}:{self.sha256[:12]}" if weights else self.spec
         config = Path(folder, "config.json")   # known without loading the network where the folder is here
         self.dimension: int = json.loads(config.read_text())["hidden_size"] if config.is_file() else self.parts[1].config.hidden_size
-        self._one = functools.lru_cache(maxsize=128)(lambda text: _forward(self, [text], [[]], None)[0])
+        self._one = functools.lru_cache(maxsize=2048)(lambda text: _forward(self, [text], [[]], None)[0])
 
     @property
     def parts(self) -> tuple[Any, Any]:
