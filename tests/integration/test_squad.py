@@ -62,6 +62,7 @@ def test_a_few_articles(public_data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_all_articles(public_data, tmp_path):
     data = load(public_data)
     first, three, silent = measure(index_of(data, tmp_path), questions_of(data, 300))
