@@ -39,7 +39,7 @@ class SFTRecipe:
     hidden: int = 128            # width of a model from nothing
     layers: int = 2
     heads: int = 4
-    general: int = 8000          # general words in its vocabulary, beside those of the rows
+    general: int = 3000          # general words in its vocabulary, beside those of the rows
     max_length: int = 512        # longest row, tokens
     max_steps: int = 400
     batch: int = 64              # rows a step

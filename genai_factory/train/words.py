@@ -40,7 +40,7 @@ def general_pieces() -> list[str]:
 # %% ../../nbs/train/58_words.ipynb #262a9042
 def train_tokenizer(
     texts: Iterable[str],    # what the model shall read and write
-    general: int = 8000,     # how many general words and endings to add
+    general: int = 3000,     # how many general words and endings to add
     max_length: int = 512,   # longest input, tokens
 ) -> Any:                    # a transformers tokenizer
     "A tokenizer of the words of `texts`, general words, and bytes, with a chat template."
