@@ -84,8 +84,8 @@ def _follow(workspace: Workspace, job: str, run_id: str, titles: Mapping[str, st
         try: change(workspace, run_id, *words, **facts)
         except FactoryError as error: get_logger(__name__).warning("jobs.db: %s", error)
     def follow(event: dict) -> None:
-        if event["event"] == "cell":
-            title = titles.get(event["id"], "given parameters")
+        if event["event"] == "cell" and event["id"] in titles:      # not the cell that papermill puts in
+            title = titles[event["id"]]
             store(update_run, cell=event["id"], cell_title=title)
             on_event({"event": "cell", "job": job, "run_id": run_id, "id": event["id"], "title": title})
         if event["event"] != "tick": return
