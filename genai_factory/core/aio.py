@@ -107,7 +107,7 @@ def iterate(
     except RuntimeError: return _iterate_own(stream, ahead)
     return _iterate_background(stream, ahead)
 
-async def _pump(stream: AsyncIterator[T], put, room: asyncio.Semaphore) -> None:
+async def _pump(stream: Any, put, room: asyncio.Semaphore) -> None:
     "Carry every item of `stream` to `put`, never more than `room` allows."
     async with aclosing(stream):
         async for item in stream:

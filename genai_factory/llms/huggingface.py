@@ -18,7 +18,7 @@ from ..core.files import MANIFEST, verify_manifest
 from ..core.tracing import quiet_environment
 
 # %% auto #0
-__all__ = ['OPTIONS', 'load_model', 'decode', 'HuggingFaceLLM', 'plain', 'make']
+__all__ = ['OPTIONS', 'Row', 'load_model', 'decode', 'HuggingFaceLLM', 'plain', 'render_prompt', 'make']
 
 # %% ../../nbs/llms/12_huggingface.ipynb #a52a65be
 def load_model(
@@ -118,6 +118,8 @@ class HuggingFaceLLM(LLM):
 # %% ../../nbs/llms/12_huggingface.ipynb #45f0248d
 from fastcore.basics import patch
 
+Row = tuple[list[int], float, str | None]   # a row's tokens so far, their summed log-probability, and why it ended (None: it goes on)
+
 def plain(
     text: str,
     marks: list[str], # a tokenizer's special tokens
@@ -127,27 +129,25 @@ def plain(
     return text
 
 # %% ../../nbs/llms/12_huggingface.ipynb #7a4cc755
-@patch
-def _prompt(self: HuggingFaceLLM, messages: list[Message]) -> str:
+def render_prompt(llm: HuggingFaceLLM, messages: list[Message]) -> str:
     "The text that the model continues."
-    _, tokenizer = self.load()
-    if self.closed_book:
+    _, tokenizer = llm.load()
+    if llm.closed_book:
         asked = [m for m in messages if m.role == "user"]
         if not asked: raise UsageError("There is no question: the messages hold no user turn.")
         rows = [{"role": "user", "content": plain(asked[-1].text, tokenizer.all_special_tokens)}]
     else: rows = [{"role": m.role, "content": plain(m.flat(), tokenizer.all_special_tokens)} for m in messages]
     return tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=True)
 
-@patch
-def _answers(self: HuggingFaceLLM, prompts: list[str], options: dict) -> Iterator[list[tuple[list[int], float, str | None]]]:
+def _answers(llm: HuggingFaceLLM, prompts: list[str], options: dict) -> Iterator[list[Row]]:
     "After every step: of each row the tokens so far, their summed log-probability, and why it ended (None: it goes on)."
-    model, tokenizer = self.load()
+    model, tokenizer = llm.load()
     batch = tokenizer(prompts, return_tensors="pt", padding=len(prompts) > 1, padding_side="left", add_special_tokens=False).to(model.device)
     limit = getattr(model.config, "max_position_embeddings", 10**9) - batch["input_ids"].shape[1]
-    if limit < 1: raise UsageError(f"The prompt has {batch['input_ids'].shape[1]} tokens, more than '{self.model}' can read. Shorten it, or give fewer passages.")
+    if limit < 1: raise UsageError(f"The prompt has {batch['input_ids'].shape[1]} tokens, more than '{llm.model}' can read. Shorten it, or give fewer passages.")
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [tokenizer.eos_token_id if ends is None else ends]
-    steps, rows = min(options["max_tokens"], limit), [([], 0.0, None) for _ in prompts]
+    steps, rows = min(options["max_tokens"], limit), list[Row](([], 0.0, None) for _ in prompts)
     for done, (tokens, logprobs) in enumerate(decode(model, batch["input_ids"], batch["attention_mask"], ends, steps, options["temperature"],
                                                      options["top_p"], options["seed"]), 1):
         for n, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True)):
@@ -164,33 +164,36 @@ def generate_batch(self: HuggingFaceLLM,
 ) -> list[Reply]:                        # in the order of the prompts
     "The whole answers to many prompts."
     chosen = self._options(options)
-    texts = [self._prompt(as_messages(prompt)) for prompt in prompts]
+    texts = [render_prompt(self, as_messages(prompt)) for prompt in prompts]
     order, replies = sorted(range(len(texts)), key=lambda n: len(texts[n])), {}
     for begin in range(0, len(order), batch):
         part = order[begin:begin + batch]
-        rows = self._thread.submit(lambda part=part: list(self._answers([texts[n] for n in part], chosen))[-1]).result()
-        replies.update({n: self._reply(texts[n], *row) for n, row in zip(part, rows, strict=True)})
+        rows = self._thread.submit(_last, self, [texts[n] for n in part], chosen).result()
+        replies.update({n: _reply(self, texts[n], *row) for n, row in zip(part, rows, strict=True)})
     return [replies[n] for n in range(len(texts))]
 
-@patch
-def _reply(self: HuggingFaceLLM, prompt: str, ids: list[int], total: float, why: str | None) -> Reply:
+def _last(llm: HuggingFaceLLM, prompts: list[str], options: dict) -> list[Row]:
+    "The rows when all have ended."
+    return list(_answers(llm, prompts, options))[-1]
+
+def _reply(llm: HuggingFaceLLM, prompt: str, ids: list[int], total: float, why: str | None) -> Reply:
     "One finished row as a reply."
-    text = self.load()[1].decode(ids, skip_special_tokens=True)
-    return Reply(Message("assistant", text), usage=Usage(self.count_tokens(prompt), len(ids)), finish_reason=why, model=self.model, served_by=self.model,
+    text = llm.load()[1].decode(ids, skip_special_tokens=True)
+    return Reply(Message("assistant", text), usage=Usage(llm.count_tokens(prompt), len(ids)), finish_reason=why, model=llm.model, served_by=llm.model,
                  confidence=total / len(ids))
 
 # %% ../../nbs/llms/12_huggingface.ipynb #df7c81a7
-@patch
-def _deltas(self: HuggingFaceLLM, prompt: str, options: dict) -> Iterator[Delta]:
+def _deltas(llm: HuggingFaceLLM, prompt: str, options: dict) -> Iterator[Delta]:
     "The pieces of one answer; runs in the model's thread."
-    tokenizer, sent, row = self.load()[1], "", ([], 0.0, None)
-    for (row,) in self._answers([prompt], options):
+    tokenizer, sent = llm.load()[1], ""
+    row: Row = ([], 0.0, None)
+    for (row,) in _answers(llm, [prompt], options):
         text = tokenizer.decode(row[0], skip_special_tokens=True)
         if text.endswith("\ufffd") and row[2] is None: continue
         if len(text) > len(sent): yield Delta(text[len(sent):])
         sent = text
-    reply = self._reply(prompt, *row)
-    yield Delta(usage=reply.usage, finish_reason=reply.finish_reason, model=self.model, confidence=reply.confidence)
+    reply = _reply(llm, prompt, *row)
+    yield Delta(usage=reply.usage, finish_reason=reply.finish_reason, model=llm.model, confidence=reply.confidence)
 
 @patch
 async def astream(self: HuggingFaceLLM, messages, *, tools=None, response_format=None, **options) -> AsyncIterator[Delta]:
@@ -199,7 +202,7 @@ async def astream(self: HuggingFaceLLM, messages, *, tools=None, response_format
     chosen, loop, queue, given_up = self._options(options), asyncio.get_running_loop(), asyncio.Queue(), threading.Event()
     def work() -> None:
         try:
-            for delta in self._deltas(self._prompt(messages), chosen) if not given_up.is_set() else ():
+            for delta in _deltas(self, render_prompt(self, messages), chosen) if not given_up.is_set() else ():
                 if given_up.is_set(): return
                 loop.call_soon_threadsafe(queue.put_nowait, delta)
             loop.call_soon_threadsafe(queue.put_nowait, None)

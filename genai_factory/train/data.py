@@ -54,7 +54,7 @@ def _turns(value: Any, role: str, where: str, name: str) -> list[dict]:
         if not isinstance(message, dict) or "role" not in message: raise InputError(f"{where}: field '{name}' must hold messages with role and content.")
     return [_say(message["role"], message.get("content"), where, name) for message in value]
 
-SHAPES = (("messages",), ("prompt", "completion"), ("question", "answer"))
+SHAPES: tuple[tuple[str, ...], ...] = (("messages",), ("prompt", "completion"), ("question", "answer"))
 
 def to_conversation(
     row: dict,         # messages | prompt, completion | question, answer
