@@ -119,7 +119,7 @@ def test_batches_hold_every_row_once_a_pass():
 def test_school_sums_are_learned_from_their_own_file(public_data, tmp_path):
     ledger, tokens = Ledger(), Ledger()
     rows = read_conversations(public_data / "gsm8k" / "train.jsonl", ledger)[:400]
-    result = train_sft(rows, tmp_path / "model", SFTRecipe(hidden=64, layers=1, batch=8, max_steps=40, max_length=160, learning_rate=5e-3), ledger=tokens)
+    result = train_sft(rows, tmp_path / "model", SFTRecipe(hidden=64, layers=1, batch=8, max_steps=40, max_length=160), ledger=tokens)
     assert ledger.check().read > 7000 and tokens.read == 400 == tokens.kept + tokens.dropped.total() and tokens.truncated > 0
     assert sum(result.losses[-8:]) < 0.8 * sum(result.losses[:8])
 
