@@ -617,6 +617,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'genai_factory/llms/huggingface.py'),
                                                 'genai_factory.llms.huggingface.plain': ( 'llms/huggingface.html#plain',
                                                                                           'genai_factory/llms/huggingface.py'),
+                                                'genai_factory.llms.huggingface.quiet_hub': ( 'llms/huggingface.html#quiet_hub',
+                                                                                              'genai_factory/llms/huggingface.py'),
                                                 'genai_factory.llms.huggingface.render_prompt': ( 'llms/huggingface.html#render_prompt',
                                                                                                   'genai_factory/llms/huggingface.py')},
             'genai_factory.llms.openai': { 'genai_factory.llms.openai.OpenAILLM': ( 'llms/openai.html#openaillm',

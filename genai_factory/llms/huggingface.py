@@ -6,6 +6,7 @@
 from __future__ import annotations
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,18 +16,29 @@ from typing import Any
 from ..core.base import LLM, Delta, Message, Reply, UnavailableError, Usage, UsageError, as_messages, did_you_mean
 from ..core.configs import LLMConfig
 from ..core.files import MANIFEST, verify_manifest
+from ..core.settings import open_workspace
 from ..core.tracing import quiet_environment
 
 # %% auto #0
-__all__ = ['OPTIONS', 'Row', 'load_model', 'decode', 'HuggingFaceLLM', 'plain', 'render_prompt', 'make']
+__all__ = ['OPTIONS', 'Row', 'quiet_hub', 'load_model', 'decode', 'HuggingFaceLLM', 'plain', 'render_prompt', 'make']
 
 # %% ../../nbs/llms/12_huggingface.ipynb #a52a65be
+def quiet_hub() -> None:
+    "No telemetry from the libraries below, and no model hub where the workspace is offline."
+    offline = open_workspace().settings.offline
+    quiet_environment(offline)
+    client: Any = sys.modules.get("huggingface_hub.constants")
+    if client is not None:
+        client.HF_HUB_DISABLE_TELEMETRY = True
+        client.HF_HUB_OFFLINE = client.HF_HUB_OFFLINE or offline
+
+# %% ../../nbs/llms/12_huggingface.ipynb #c79e7f32
 def load_model(
     path: str | Path,                # folder or hub id
     adapter: str | Path | None = None, # folder of a LoRA adapter for it
 ) -> tuple[Any, Any]:                # model, tokenizer
     "A causal model in evaluation mode: float32 on a CPU, bfloat16 on a GPU."
-    quiet_environment()
+    quiet_hub()
     if (Path(path) / MANIFEST).is_file(): verify_manifest(path)
     try:
         import torch

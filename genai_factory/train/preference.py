@@ -10,8 +10,7 @@ from typing import Any
 
 from ..core.base import InputError, UsageError, did_you_mean
 from ..core.files import read_manifest
-from ..core.tracing import quiet_environment
-from ..llms.huggingface import load_model
+from ..llms.huggingface import load_model, quiet_hub
 from .checkpoints import Log, Progress, TrainResult, save_model, watcher
 from .data import rows_fingerprint
 from .sft import batch_order, device_arguments, run_trainer, start
@@ -47,7 +46,7 @@ def train_preference(
     progress: Progress | None = None,      # called with (steps done, steps in all)
 ) -> TrainResult:
     "Align a model to the chosen answers and write the model folder."
-    quiet_environment()
+    quiet_hub()
     if recipe.method not in METHODS: raise UsageError(f"There is no method '{recipe.method}'. {did_you_mean(recipe.method, METHODS)}")
     policy, tokenizer = load_model(model)
     origin = read_manifest(model)

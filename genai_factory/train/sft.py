@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.base import InputError, UsageError, did_you_mean
-from ..core.tracing import quiet_environment
-from ..llms.huggingface import load_model
+from ..llms.huggingface import load_model, quiet_hub
 from .checkpoints import Found, Log, Progress, TrainResult, find_checkpoint, save_model, watcher
 from .data import Ledger, encode, rows_fingerprint
 from .words import train_tokenizer, word_vectors
@@ -158,7 +157,7 @@ def train_sft(
     progress: Progress | None = None,            # called with (steps done, steps in all)
 ) -> TrainResult:
     "Train on the assistant's turns and write the model folder."
-    quiet_environment()
+    quiet_hub()
     if recipe.optimizer not in OPTIMIZERS: raise UsageError(f"There is no optimizer '{recipe.optimizer}'. {did_you_mean(recipe.optimizer, OPTIMIZERS)}")
     if recipe.optimizer == "muon" and recipe.lora_rank: raise UsageError("An adapter is trained with optimizer = adamw, not with muon.")
     data, settings = rows_fingerprint([messages for _, messages in conversations]), asdict(recipe)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..llms.huggingface import quiet_hub
 from ..rag.embedding import make_embedder
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
@@ -44,6 +45,7 @@ def train_tokenizer(
     max_length: int = 512,   # longest input, tokens
 ) -> Any:                    # a transformers tokenizer
     "A tokenizer of the words of `texts`, general words, and bytes, with a chat template."
+    quiet_hub()
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
     split = pre_tokenizers.ByteLevel(add_prefix_space=True)

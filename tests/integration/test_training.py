@@ -143,6 +143,14 @@ def test_preferences_change_the_style(whole, tmp_path, method):
     assert verify_manifest(result.folder)["aligned"]["method"] == method
 
 
+def test_nothing_is_reported_even_when_the_hub_client_was_imported_before(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    train_sft(ROWS, tmp_path / "model", replace(TINY, max_steps=1))     # the guard of every test fails this one at the first try
+    assert constants.HF_HUB_OFFLINE and constants.HF_HUB_DISABLE_TELEMETRY
+
+
 def test_a_pair_without_room_for_an_answer_is_named(whole, tmp_path):
     long = ("pairs.jsonl:7", {**PAIRS[0][1], "prompt": [{"role": "user", "content": "What " * 100}]})
     with pytest.raises(InputError, match="pairs.jsonl:7: its prompt has"): train_preference([*PAIRS, long], whole.folder, tmp_path / "m", PreferenceRecipe(max_steps=2))
