@@ -233,7 +233,7 @@ def serve(
     port: Annotated[Optional[int], typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = None,
 ) -> None:
     "Serve the chat page and the OpenAI-compatible API until interrupted."
-    workspace = opened(context, host=host, port=port)
+    workspace = opened(context, host=host, port=port).prepare()
     _serve(workspace, _bound(workspace))
 
 def _bound(workspace: Workspace) -> Any:

@@ -69,6 +69,7 @@ def ensure_writable(
 ) -> Path:
     "The folder, if files can be made in it."
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir(): raise InputError(f"Cannot write to {folder}: it is a file where a folder is needed. Move it away, or choose another workspace with --workspace.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder): pass

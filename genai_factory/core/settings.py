@@ -46,7 +46,8 @@ def read_settings(
         try: parser.read_string(file.read_text(encoding="utf-8"), str(file))
         except (configparser.Error, UnicodeDecodeError) as error: raise UsageError(f"{file} cannot be read: {error}") from error
         if parser.has_section(profile): values.update(parser[profile])
-        elif profile != "local": raise UsageError(f"{file} has no profile [{profile}]. {did_you_mean(profile, parser.sections())}")
+        elif profile != "local" or parser.sections():
+            raise UsageError(f"{file} has no profile [{profile}]. {did_you_mean(profile, parser.sections())} An empty section [{profile}] means the defaults.")
         else: values.update(parser.defaults())
     elif profile != "local": raise UsageError(f"There is no settings.ini with a profile [{profile}]; without one only the profile 'local' exists.")
     for key in values.keys() - Settings.model_fields.keys():

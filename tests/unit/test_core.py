@@ -76,6 +76,8 @@ def test_wrong_settings_name_file_and_key(tmp_path, text, said):
 def test_unknown_profile(tmp_path):
     (tmp_path / "settings.ini").write_text("[local]\n[cluster]\n")
     with pytest.raises(UsageError, match="Did you mean 'cluster'"): open_workspace(tmp_path, "clustr")
+    (tmp_path / "settings.ini").write_text("[locl]\nport = 1\n")
+    with pytest.raises(UsageError, match="Did you mean 'locl'"): open_workspace(tmp_path)     # a mistyped section is not ignored
 
 
 def test_workspace_is_found_from_below(tmp_path, monkeypatch):
