@@ -13,7 +13,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..core.base import FactoryError, Interaction, Reply, UnavailableError
+from ..core.base import FactoryError, Reply, UnavailableError
+from ..core.records import Interaction
 from ..core.registry import current_version
 from ..core.settings import Workspace
 from ..core.tracing import get_logger

@@ -9,7 +9,7 @@ import atexit
 import contextvars
 import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ _lock = threading.Lock()
 _background: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
 
 # %% auto #0
-__all__ = ['T', 'run', 'iterate']
+__all__ = ['T', 'run', 'iterate', 'within']
 
 # %% ../../nbs/core/00_aio.ipynb #0942260e
 def _own_loop() -> asyncio.AbstractEventLoop:
@@ -154,3 +154,27 @@ def _iterate_background(stream: AsyncIterator[T], ahead: int) -> Iterator[T]:
         if done is None and loop.is_running():
             loop.call_soon_threadsafe(task.cancel)
             while ready.get()[1] is None: pass
+
+# %% ../../nbs/core/00_aio.ipynb #4615cfbf
+async def within(
+    stream: AsyncIterator[T],         # an async generator; it is closed whatever happens
+    first_s: float | None = None,     # seconds until the first item
+    between_s: float | None = None,   # seconds between two items
+    total_s: float | None = None,     # seconds for all of it
+    late: Callable[[str, float], BaseException] = lambda phase, seconds: TimeoutError(f"{phase}: {seconds} s"), # the error to raise
+) -> AsyncIterator[T]:
+    "The items of `stream`, or `late(phase, seconds)`; the phase is 'first token', 'between tokens' or 'total'."
+    clock = asyncio.get_running_loop().time
+    end, phase, limit = None if total_s is None else clock() + total_s, "first token", first_s
+    async with aclosing(stream):   # type: ignore[type-var]
+        while True:
+            left = None if end is None else max(end - clock(), 0)
+            overall = left is not None and (limit is None or left < limit)
+            try:
+                async with asyncio.timeout(left if overall else limit) as watch: item = await anext(stream)
+            except StopAsyncIteration: return
+            except TimeoutError:
+                if not watch.expired(): raise
+                raise (late("total", total_s or 0) if overall else late(phase, limit or 0)) from None
+            yield item
+            phase, limit = "between tokens", between_s
