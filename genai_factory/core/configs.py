@@ -55,7 +55,11 @@ class LLMConfig(Config):
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: int | None = Field(None, ge=1, description="most tokens of an answer")
     seed: int | None = None
-    timeout_s: float = Field(60, gt=0, description="seconds a whole answer may take")
+    structured: Literal["auto", "native", "tool", "prompt"] = Field("auto", description="how a form is asked for; auto: the first that the server takes")
+    connect_timeout_s: float = Field(10, gt=0, description="seconds until the server is reached")
+    first_token_timeout_s: float = Field(60, gt=0, description="seconds until the answer begins")
+    token_timeout_s: float = Field(30, gt=0, description="seconds between two pieces of the answer")
+    timeout_s: float = Field(120, gt=0, description="seconds a whole answer may take")
     max_retries: int = Field(2, ge=0, le=10, description="how often the provider's client tries again")
     options: dict[str, Any] = Field(default_factory=dict, description="passed on to the provider as they are")
 
