@@ -128,7 +128,7 @@ class Usage:
     cached_tokens: int = 0     # of the input, read from a provider's prompt cache
     reasoning_tokens: int = 0  # of the output, not shown
     cache_write_tokens: int = 0     # of the input, written to the provider's cache for five minutes
-    cache_write_1h_tokens: int = 0  # of the input, written for an hour
+    cache_write_1h_tokens: int = 0  # of the input, written for an hour; counted apart from the former
 
     @property
     def total_tokens(self) -> int: return self.input_tokens + self.output_tokens
@@ -192,6 +192,7 @@ class Tool:
     origin: Origin = "tool"            # what its results are
     trusted: bool = True
     approval: bool | None = None       # None: a tool that acts needs a person's approval, one that reads does not
+    idempotent: bool = False           # a repeat does no harm: after a crash it may be run again
 
 # %% ../../nbs/core/01_base.ipynb #9d883f8d
 class Collector:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 import hashlib
 import json
+import os
+import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -17,7 +19,9 @@ from .base import MissingError, UsageError, did_you_mean
 
 # %% auto #0
 __all__ = ['KINDS', 'Config', 'check', 'LLMConfig', 'RetrieverConfig', 'SafetyConfig', 'PromptConfig', 'AssistantConfig',
-           'ToolConfig', 'ReleaseRules', 'RLHFConfig', 'config_file', 'load_config', 'load_yaml', 'config_hash']
+           'EvaluatorConfig', 'ToolConfig', 'ToolsConfig', 'LimitsConfig', 'TaskConfig', 'AgentConfig', 'MemoryConfig',
+           'OrchestratorConfig', 'ReleaseRules', 'RLHFConfig', 'config_file', 'load_config', 'fill_references',
+           'load_yaml', 'config_hash']
 
 # %% ../../nbs/core/02_configs.ipynb #5fb3ebd8
 class Config(BaseModel):
@@ -37,12 +41,16 @@ def check(
         if first["type"] == "extra_forbidden": raise UsageError(f"{where or kind.__name__}: unknown key '{path}'. {did_you_mean(str(first['loc'][-1]), _keys(kind, first['loc']))}") from None
         raise UsageError(f"{where or kind.__name__}: {path} = {first.get('input')!r} is wrong: {first['msg']}.") from None
 
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    "The configuration inside a type such as `list[ToolConfig | str]`."
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel): return annotation
+    return next((found for part in get_args(annotation) if (found := _inner(part))), None)
+
 def _keys(kind: type[BaseModel], loc: tuple) -> list[str]:
     "The keys known at the place where an unknown one was found."
     for part in loc[:-1]:
-        inner = kind.model_fields[part].annotation if part in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)): break
-        kind = inner
+        inner = _inner(kind.model_fields[part].annotation) if part in kind.model_fields else None
+        kind = inner or kind
     return list(kind.model_fields)
 
 # %% ../../nbs/core/02_configs.ipynb #3e4e2a19
@@ -60,7 +68,13 @@ class LLMConfig(Config):
     first_token_timeout_s: float = Field(60, gt=0, description="seconds until the answer begins")
     token_timeout_s: float = Field(30, gt=0, description="seconds between two pieces of the answer")
     timeout_s: float = Field(120, gt=0, description="seconds a whole answer may take")
-    max_retries: int = Field(2, ge=0, le=10, description="how often the provider's client tries again")
+    max_retries: int = Field(2, ge=0, le=10, description="how often a failed request is tried again")
+    requests_per_minute: float | None = Field(None, gt=0, description="most requests a minute; None: no limit")
+    tokens_per_minute: float | None = Field(None, gt=0, description="most tokens a minute; None: no limit")
+    cache: bool = Field(False, description="keep answers on disk and give them again to the same request")
+    cache_ttl_s: float | None = Field(None, gt=0, description="seconds a kept answer is good for; None: for ever")
+    fallbacks: list[str] = Field(default_factory=list, description="models to ask when this one fails, in order, such as anthropic:MODEL")
+    prices: str | None = Field(None, description="a YAML file with prices that win over the shipped ones")
     options: dict[str, Any] = Field(default_factory=dict, description="passed on to the provider as they are")
 
 # %% ../../nbs/core/02_configs.ipynb #1df7b88b
@@ -83,7 +97,12 @@ class SafetyConfig(Config):
 class PromptConfig(Config):
     "The words around the question."
     system: str = Field("", description="system message; empty for none")
-    prompt: Literal["rag", "question"] = Field("rag", description="rag: passages and question; question: the question alone")
+    prompt: str = Field("rag", description="rag, question, fewshot, react, or a registered name; with `template` the name of a new prompt")
+    template: str = Field("", description="the user message with {variables}; empty: the prompt of that name")
+    examples: list[tuple[str, str]] = Field(default_factory=list, description="fewshot: pairs of question and answer")
+    select: Literal["fixed", "random"] = Field("fixed", description="fewshot: which examples are shown")
+    shown: int | None = Field(None, ge=1, description="fewshot: how many; None: all")
+    seed: int = 0
 
 class AssistantConfig(Config):
     "The assistant as people meet it."
@@ -92,9 +111,72 @@ class AssistantConfig(Config):
     index: str = Field("handbook", description="name of the index it answers from")
     examples: list[str] = Field(default_factory=list, description="questions offered on the page")
 
+class EvaluatorConfig(Config):
+    "One measure of an answer."
+    name: str = Field(description="a registered evaluator")
+    options: dict[str, Any] = Field(default_factory=dict, description="keywords that it takes besides the row")
+
+# %% ../../nbs/core/02_configs.ipynb #c8b2aedd
 class ToolConfig(Config):
-    "Which tools the assistant may use: none until tools are part of it."
-    tools: list[str] = Field(default_factory=list)
+    "One tool, and what differs from its defaults."
+    name: str = Field(description="a registered tool: calculator, sql, risk, web, email")
+    options: dict[str, Any] = Field(default_factory=dict, description="keywords of its maker, such as the database of `sql`")
+    timeout_s: float | None = Field(None, gt=0, description="seconds a call may take")
+    max_output: int | None = Field(None, ge=1, description="characters of a result that reach the model")
+    approval: bool | None = Field(None, description="true: a person must agree to every call")
+
+class ToolsConfig(Config):
+    "Which tools the assistant may use."
+    tools: list[ToolConfig | str] = Field(default_factory=list)
+
+class LimitsConfig(Config):
+    "When an agent stops at the latest. Steps and tool calls are exact; None means no limit."
+    steps: int = Field(10, ge=1, description="answers of the model")
+    tool_calls: int | None = Field(20, ge=0, description="calls of tools")
+    tokens: int | None = Field(None, ge=1, description="tokens of all requests together")
+    cost: float | None = Field(None, gt=0, description="money of all requests together, in the price table's currency")
+    seconds: float | None = Field(120, gt=0, description="wall-clock time")
+    repeats: int | None = Field(3, ge=2, description="the same tool, arguments and result so many times in a row")
+
+# %% ../../nbs/core/02_configs.ipynb #a884aa25
+class TaskConfig(Config):
+    "One task of a crew."
+    description: str
+    expected_output: str = Field("", description="what a good result looks like")
+    agent: str | None = Field(None, description="the member who does it; None: the manager decides")
+    context: list[str] | None = Field(None, description="names of the earlier tasks whose results it is given; None: all")
+    name: str = ""
+
+class AgentConfig(Config):
+    "Who works on a task, with what, and how far it may go."
+    kind: str = Field("react", description="a registered agent: react, autogen (a group chat), crewai (a crew)")
+    name: str = "agent"
+    description: str = ""
+    llm: str | LLMConfig = Field("extractive", description="a model, such as openai:MODEL")
+    instructions: str = Field("", description="its system message")
+    mode: Literal["native", "text"] = Field("native", description="native tool calls, or ReAct in plain text")
+    tools: list[ToolConfig | str] = Field(default_factory=list)
+    limits: LimitsConfig = LimitsConfig()
+    members: list[AgentConfig] = Field(default_factory=list, description="of a group or a crew")
+    policy: Literal["round_robin", "selector", "handoff"] = Field("round_robin", description="group: who speaks next")
+    process: Literal["sequential", "hierarchical"] = Field("sequential", description="crew: in order, or led by a manager")
+    tasks: list[TaskConfig] = Field(default_factory=list, description="of a crew")
+    role: str = ""
+    goal: str = ""
+    backstory: str = ""
+
+class MemoryConfig(Config):
+    "What is remembered of a conversation, and where."
+    store: Literal["sqlite", "redis"] = "sqlite"
+    budget: int = Field(3000, ge=50, description="tokens of history in a request")
+    ttl_days: float | None = Field(None, gt=0, description="days after which a silent conversation is forgotten; None: never")
+
+class OrchestratorConfig(Config):
+    "Several agents on one task, and how they are measured."
+    agents: list[AgentConfig] = Field(default_factory=list)
+    mode: Literal["sequence", "parallel"] = Field("sequence", description="each is given the answers before it, or all start at once")
+    memory: MemoryConfig | None = None
+    evaluators: list[EvaluatorConfig | str] = Field(default_factory=list)
 
 # %% ../../nbs/core/02_configs.ipynb #25a26fb0
 class ReleaseRules(Config):
@@ -114,7 +196,7 @@ class RLHFConfig(Config):
 
 # %% ../../nbs/core/02_configs.ipynb #02ce2f33
 KINDS: dict[str, type[Config]] = {"assistant": AssistantConfig, "prompt": PromptConfig, "retriever": RetrieverConfig,
-                                  "rlhf": RLHFConfig, "safety": SafetyConfig, "tool": ToolConfig}
+                                  "rlhf": RLHFConfig, "safety": SafetyConfig, "tool": ToolsConfig}
 
 def config_file(name: str, workspace: Any = None) -> Path:
     "The file a configuration is read from: the workspace's own, or the one that ships."
@@ -131,6 +213,34 @@ def load_config(
     return load_yaml(config_file(name, workspace), KINDS[name])
 
 # %% ../../nbs/core/02_configs.ipynb #cbff8409
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
+
+def _refer(found: re.Match, where: str) -> str:
+    "The value that a reference names."
+    kind, name = found[1], found[2].strip()
+    if kind == "file":
+        try: return Path(name).read_text(encoding="utf-8").strip()
+        except OSError as error: raise UsageError(f"{where} points to the file {name}, which cannot be read ({error.strerror}).") from None
+    if name not in os.environ: raise UsageError(f"{where} points to the environment variable {name}, which is not set.")
+    return os.environ[name]
+
+def fill_references(
+    value: Any,                     # what YAML held, at any depth
+    kind: type[BaseModel] | None,   # the configuration it is meant for
+    where: str,                     # file and key, for the message
+) -> Any:
+    "The same with `${env:…}` and `${file:…}` replaced; a secret that is written out is refused."
+    if isinstance(value, str): return _REFERENCE.sub(lambda found: _refer(found, where), value)
+    if isinstance(value, list): return [fill_references(item, kind, where) for item in value]
+    if not isinstance(value, dict): return value
+    fields = kind.model_fields if kind else {}
+    for key in value.keys() & fields.keys():
+        secret = "SecretStr" in str(fields[key].annotation)
+        if secret and isinstance(value[key], str) and not _REFERENCE.fullmatch(value[key].strip()):
+            raise UsageError(f"{where}: '{key}' is a secret and must not stand in a file. Write {key}: ${{env:NAME}} and set that variable.")
+    return {key: fill_references(item, _inner(fields[key].annotation) if key in fields else None, f"{where}: {key}") for key, item in value.items()}
+
+# %% ../../nbs/core/02_configs.ipynb #2ecfaca6
 def load_yaml(file: str | Path, kind: type[Config]) -> Any:
     "Read one YAML file as one kind of configuration."
     file = Path(file)
@@ -138,7 +248,7 @@ def load_yaml(file: str | Path, kind: type[Config]) -> Any:
     except FileNotFoundError: raise MissingError(f"There is no {file}. Write it, or leave it to the defaults.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error: raise UsageError(f"{file} is not YAML: {error}") from error
     if values is not None and not isinstance(values, dict): raise UsageError(f"{file} must hold keys and values, not {type(values).__name__}.")
-    return check(kind, values or {}, str(file))
+    return check(kind, fill_references(values or {}, kind, str(file)), str(file))
 
 def config_hash(*configs: BaseModel) -> str:
     "Hash of what configurations say, secrets left out; the order of keys does not count."

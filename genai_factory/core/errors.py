@@ -25,7 +25,9 @@ class InputError(FactoryError): "Input data that cannot be used: names the file 
 class MissingError(FactoryError): "Something that has not been made yet: names the command that makes it."
 class BusyError(FactoryError): "Held by somebody else: a lock, a port, a database."
 class DamagedError(FactoryError): "A file that is not what was written: truncated or changed."
-class UnavailableError(FactoryError): "A package, key, server or hub that is not there: names what to install or set."
+class UnavailableError(FactoryError):
+    "A package, key, server or hub that is not there: names what to install or set."
+    retryable = True   # False on an instance where asking again cannot help: a refused key, a missing package, a spent quota
 
 # %% ../../nbs/core/09_errors.ipynb #84720aca
 class RateLimitError(UnavailableError):
