@@ -121,10 +121,11 @@ def connect(
     path: Path,
     schema: str,   # statements, with a semicolon between them
     version: int,  # of the schema
+    wait_s: float, # how long a writer waits for its turn
 ) -> sqlite3.Connection:
     "Connect; make the tables in a new file, refuse a newer one."
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
+    db = sqlite3.connect(path, timeout=wait_s, check_same_thread=False, isolation_level=None)
     try:
         found = db.execute("pragma user_version").fetchone()[0]
         if found > version: raise UsageError(f"{path} was written by a newer release (version {found}, this one knows {version}). Upgrade genai_factory, or use another file.")
@@ -141,8 +142,8 @@ def connect(
 # %% ../../nbs/llms/15_pricing.ipynb #2eb2505d
 class Database:
     "One SQLite file with a schema version, for all threads of a process and for several processes."
-    def __init__(self, path: str | Path, schema: str, version: int):
-        self.path, self.schema, self.version = Path(path), schema, version
+    def __init__(self, path: str | Path, schema: str, version: int, wait_s: float = 5):
+        self.path, self.asked = Path(path), (schema, version, wait_s)
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
@@ -151,7 +152,7 @@ class Database:
     def connection(self) -> sqlite3.Connection:
         "This process's connection, made on first use; hold `lock` around it."
         if self._connection is None or self._pid != os.getpid():
-            self._connection, self._pid = connect(self.path, self.schema, self.version), os.getpid()
+            self._connection, self._pid = connect(self.path, *self.asked), os.getpid()
         return self._connection
 
     def close(self) -> None:
@@ -214,7 +215,7 @@ class Ledger(Database):
     "Attempts in a SQLite file."
     def __init__(self, path: str | Path):
         super().__init__(path, _SCHEMA, 1)
-        with database_errors(self.path): connect(self.path, _SCHEMA, 1).close()     # a file that cannot be used is refused now, not after an answer was paid for
+        with database_errors(self.path): connect(self.path, *self.asked).close()     # a file that cannot be used is refused now, not after an answer was paid for
 
     def add(self, row: Attempt) -> None:
         "Write one attempt; it is committed when this returns."
