@@ -32,6 +32,9 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address the app listens on")
     port: int = Field(7860, ge=0, le=65535, description="port the app listens on; 0: any free one")
     alias_poll_s: float = Field(5.0, gt=0, description="how often a serving process looks for a new champion, seconds")
+    tracing: str = Field("", pattern="^(|mlflow|otlp)$", description="where spans go: mlflow, otlp, or empty for nowhere")
+    tracing_endpoint: str = Field("", description="collector of otlp, such as http://127.0.0.1:4318/v1/traces")
+    trace_content: bool = Field(False, description="true: spans carry questions and answers, without secrets and personal data of known shape")
 
 # %% ../../nbs/core/03_settings.ipynb #5cf41ba4
 def read_settings(

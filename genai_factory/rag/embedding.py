@@ -18,6 +18,8 @@ from typing import Any
 
 from ..core.base import DamagedError, Embedder, UnavailableError
 from ..core.files import sha256_file
+from ..core.settings import open_workspace
+from ..core.tracing import quiet_environment
 from .chunking import Span
 from .parsers import require
 
@@ -33,6 +35,7 @@ _LOADING = threading.Lock()
 @functools.lru_cache(maxsize=4)
 def _load(path: str) -> tuple[Any, Any]:
     "Tokenizer and network of a folder or hub id."
+    quiet_environment(open_workspace().settings.offline)
     transformers = require("transformers")
     transformers.logging.disable_progress_bar()
     try: return transformers.AutoTokenizer.from_pretrained(path), transformers.AutoModel.from_pretrained(path).eval()
