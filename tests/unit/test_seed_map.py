@@ -16,11 +16,8 @@ NOT_BUILT = set("""
     base/base_tool
     base/base_prompt
     base/base_memory
-    atomic/prompts/fewshot_prompt
-    atomic/prompts/react_prompt
     atomic/tools/sql_tool
     atomic/tools/risk_tool
-    atomic/tools/web_tool
     atomic/tools/calculator_tool
     atomic/tools/email_tool
     atomic/agents/react_agent
