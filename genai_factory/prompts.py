@@ -4,44 +4,184 @@
 
 # %% ../nbs/18_prompts.ipynb #9ed6e7e8
 from __future__ import annotations
+import difflib
 import hashlib
+import json
+import random
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Literal, Self
 
-from .core.base import Message, Part, Passage, UsageError, did_you_mean
+from .core.base import Embedder, Message, MissingError, Part, Passage, Tool, UsageError, did_you_mean
+from .core.settings import Workspace
+from .core.tracking import ensure_unlocked, mlflow_client, mlflow_errors
 
-_VARIABLE = re.compile(r"\{(\w+)\}")
+_TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}|[{}]", re.ASCII)
+_BRACES = {"{{": "{", "}}": "}"}
 
 # %% auto #0
-__all__ = ['RAG_SYSTEM', 'Prompt', 'rag_prompt', 'question_prompt']
+__all__ = ['REACT_STOP', 'RAG_SYSTEM', 'escape', 'Prompt', 'fewshot_prompt', 'NearestPrompt', 'react_prompt', 'rag_prompt',
+           'question_prompt', 'publish', 'fetch_prompt', 'diff_prompts']
 
 # %% ../nbs/18_prompts.ipynb #052ab7a4
+def escape(text: str) -> str:
+    "Any text as a template that says exactly that."
+    return text.replace("{", "{{").replace("}", "}}")
+
+def _names(template: str, where: str) -> list[str]:
+    "The variables of a template, in order; a brace that is neither a variable nor doubled is an error."
+    found = []
+    for token in _TOKEN.finditer(template):
+        if token[1]: found.append(token[1])
+        elif token[0] not in _BRACES:
+            near = template[max(0, token.start() - 12):token.start() + 20]
+            raise UsageError(f"{where}: the brace at character {token.start()} (…{near}…) is no variable. "
+                             "A variable is {name}; a literal brace is written twice: {{ or }}.")
+    return found
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    "The template with every variable replaced by its value, in one pass: values are never looked at again."
+    return _TOKEN.sub(lambda token: values[token[1]] if token[1] else _BRACES[token[0]], template)
+
+# %% ../nbs/18_prompts.ipynb #3314dac6
 @dataclass(frozen=True)
 class Prompt:
-    "A named template; `{name}` marks a variable."
+    "A named template; `{name}` marks a variable, `{{` and `}}` are literal braces."
     name: str
-    template: str          # the user message
-    system: str = ""       # the system message; empty for none
+    template: str                            # the user message
+    system: str = ""                         # the system message; empty for none
+    turns: tuple[tuple[str, str], ...] = ()  # (role, template) of messages between the two
+
+    def __post_init__(self):
+        for role, _ in self.turns:
+            if role not in ("user", "assistant"): raise UsageError(f"Prompt '{self.name}': a turn is a user's or the assistant's, not '{role}'.")
+        assert self.variables is not None    # a wrong brace is found here
 
     @cached_property
     def variables(self) -> frozenset[str]:
         "The variables it declares, all of them required."
-        return frozenset(_VARIABLE.findall(self.template) + _VARIABLE.findall(self.system))
+        return frozenset(name for _, text in self.parts for name in _names(text, f"Prompt '{self.name}'"))
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        "Roles and templates, in order."
+        return [*([("system", self.system)] if self.system else []), *self.turns, ("user", self.template)]
 
     @property
     def version(self) -> str:
         "Twelve digits of the hash of its words."
-        return hashlib.sha256(f"{self.system}\0{self.template}".encode()).hexdigest()[:12]
+        words = f"{self.system}\0{self.template}" + (f"\0{json.dumps(self.turns)}" if self.turns else "")
+        return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+    def partial(self, **values: str) -> Self:
+        "The prompt with some of its variables filled by its author, wherever they stand."
+        self._check(values, self.variables, some=True)
+        known = {name: "{" + name + "}" for name in self.variables} | {name: escape(value) for name, value in values.items()}
+        put = lambda text: _TOKEN.sub(lambda token: known[token[1]] if token[1] else token[0], text)
+        return replace(self, template=put(self.template), system=put(self.system), turns=tuple((role, put(text)) for role, text in self.turns))
 
     def render(self, **values: str) -> list[Message]:
         "The messages; every declared variable must be given, and no other."
-        for name in self.variables - values.keys(): raise UsageError(f"Prompt '{self.name}' needs the variable '{name}'.")
-        for name in values.keys() - self.variables:
-            raise UsageError(f"Prompt '{self.name}' has no variable '{name}'. {did_you_mean(name, self.variables)}")
-        fill = lambda text: _VARIABLE.sub(lambda found: values[found[1]], text)
-        system = [Message("system", fill(self.system))] if self.system else []
-        return [*system, Message("user", fill(self.template))]
+        self._check(values, self.variables)
+        operators = {name for role, text in self.parts if role != "user" for name in _names(text, self.name)}
+        for name in sorted(operators & values.keys()):
+            raise UsageError(f"Prompt '{self.name}': '{name}' stands in a message that speaks for the assistant's author. Fill it with partial({name}=…).")
+        return [Message(role, _fill(text, values)) for role, text in self._chosen(values)]     # type: ignore[arg-type]
+
+    def _chosen(self, values: Mapping[str, str]) -> list[tuple[str, str]]: return self.parts
+
+    def _check(self, values: Mapping[str, str], known: frozenset[str], some: bool = False) -> None:
+        "Refuse unknown names, missing ones unless `some` will do, and values that are no text."
+        for name in sorted(values.keys() - known): raise UsageError(f"Prompt '{self.name}' has no variable '{name}'. {did_you_mean(name, known)}")
+        for name in sorted(known - values.keys()) * (not some): raise UsageError(f"Prompt '{self.name}' needs the variable '{name}'.")
+        for name, value in values.items():
+            if not isinstance(value, str): raise UsageError(f"Prompt '{self.name}': '{name}' is {type(value).__name__}, not text. Say how it shall be written, such as str(value).")
+
+# %% ../nbs/18_prompts.ipynb #932c437f
+def fewshot_prompt(
+    name: str,
+    examples: Sequence[Mapping[str, str]],                    # rows with the template's variables, and the answer
+    template: str = "{question}",
+    *,
+    answer: str = "answer",                                   # the key of an example's answer
+    system: str = "",
+    k: int | None = None,                                     # examples shown; None: all
+    choose: Literal["fixed", "random", "nearest"] = "fixed",
+    seed: int = 0,                                            # for random
+    embedder: Embedder | None = None,                         # for nearest
+) -> Prompt:
+    "A prompt that shows examples before it asks."
+    bare = Prompt(name, template, system)
+    asked = frozenset(_names(template, name))
+    for row, example in enumerate(examples): replace(bare, name=f"{name}, example {row}")._check(example, asked | {answer})
+    if choose not in ("fixed", "random", "nearest"): raise UsageError(f"Examples are not chosen by '{choose}'. {did_you_mean(choose, ('fixed', 'random', 'nearest'))}")
+    k = len(examples) if k is None else k
+    if not 0 < k <= len(examples): raise UsageError(f"Prompt '{name}' shall show {k} of {len(examples)} examples. Give k from 1 to {len(examples)}.")
+    shots = [(("user", escape(_fill(template, example))), ("assistant", escape(example[answer]))) for example in examples]
+    if choose == "nearest": return _nearest(bare, shots, k, asked, embedder)
+    picked = shots[:k] if choose == "fixed" else random.Random(seed).sample(shots, k)
+    return replace(bare, turns=tuple(turn for shot in picked for turn in shot))
+
+# %% ../nbs/18_prompts.ipynb #a79ab434
+@dataclass(frozen=True)
+class NearestPrompt(Prompt):
+    "A prompt that shows the examples nearest to what is asked."
+    shots: tuple[tuple[tuple[str, str], ...], ...] = ()
+    k: int = 3
+    embedder: Any = None
+
+    @cached_property
+    def _vectors(self) -> Any: return self.embedder.embed([_fill(shot[0][1], {}) for shot in self.shots])
+
+    @property
+    def version(self) -> str:
+        "Twelve digits of the hash of its words, all examples, and how they are chosen."
+        return hashlib.sha256(f"{super().version}\0{json.dumps(self.shots)}\0{self.k}\0{self.embedder.name}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+    def _chosen(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
+        near = self._vectors @ self.embedder.embed([_fill(self.template, values)])[0]
+        best = sorted(range(len(self.shots)), key=lambda n: (-near[n], n))[:self.k]
+        *before, last = self.parts
+        return [*before, *(turn for n in reversed(best) for turn in self.shots[n]), last]
+
+def _nearest(bare: Prompt, shots: list, k: int, asked: frozenset[str], embedder: Embedder | None) -> NearestPrompt:
+    "The prompt that chooses at rendering."
+    if embedder is None: raise UsageError(f"Prompt '{bare.name}': the nearest examples are found by an embedder; give embedder=…, such as one from rag.embedding.")
+    if not asked: raise UsageError(f"Prompt '{bare.name}': its template has no variable, so no example is nearer than another.")
+    return NearestPrompt(bare.name, bare.template, bare.system, shots=tuple(shots), k=k, embedder=embedder)
+
+# %% ../nbs/18_prompts.ipynb #3e22efce
+REACT_STOP = "\nObservation:"
+_REACT = """{instructions}You may use these tools:
+
+{tools}
+
+Write one of two things.
+
+To use a tool:
+Thought: what you need to know
+Action: the tool's name, one of: {names}
+Action Input: its arguments, as one JSON object on one line
+
+Then stop: the answer of the tool will be given to you after "Observation:". Never write an observation yourself.
+
+To finish:
+Thought: why you know enough
+Final Answer: the answer"""
+
+def react_prompt(
+    tools: Sequence[Tool],
+    instructions: str = "",   # who the assistant is
+) -> Prompt:                  # with the variable `question`
+    "The words that let any model use tools by writing text."
+    for name in {tool.name for tool in tools if sum(t.name == tool.name for t in tools) > 1}: raise UsageError(f"Two tools are called '{name}'.")
+    if not tools: raise UsageError("A ReAct prompt needs at least one tool.")
+    lines = [f"{tool.name}: {' '.join(tool.description.split())}\n  arguments: {json.dumps(tool.parameters, ensure_ascii=False)}" for tool in tools]
+    words = Prompt("react", "Question: {question}", _REACT).partial(
+        instructions=f"{instructions}\n\n" if instructions else "", tools="\n".join(lines), names=", ".join(tool.name for tool in tools))
+    return words
 
 # %% ../nbs/18_prompts.ipynb #fe21129c
 RAG_SYSTEM = ("You answer questions for customers from the passages you are given. Cite the passage you use by its name in square "
@@ -60,3 +200,89 @@ def rag_prompt(
 def question_prompt(question: str) -> list[Message]:
     "Messages for a model that answers from memory: the question alone."
     return [Message("user", question)]
+
+# %% ../nbs/18_prompts.ipynb #39a433af
+_THEIRS = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", re.ASCII)
+
+def _export(template: str) -> str:
+    "A template in MLflow's writing."
+    return _TOKEN.sub(lambda token: "{{" + token[1] + "}}" if token[1] else _BRACES[token[0]], template)
+
+def _import(text: str) -> str:
+    "A template of MLflow's in ours: all braces but those of variables are literal."
+    found = [*_THEIRS.finditer(text)]
+    edges = [0, *(edge for token in found for edge in token.span()), len(text)]
+    plain = [escape(text[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return plain[0] + "".join("{" + token[1] + "}" + after for token, after in zip(found, plain[1:], strict=True))
+
+# %% ../nbs/18_prompts.ipynb #140f0af1
+def publish(
+    prompt: Prompt,
+    message: str,            # what changed and why
+    workspace: Workspace,
+    alias: str = "",         # such as production: point it to this version
+    run_id: str = "",        # an MLflow run to link the version to
+) -> int:
+    "Put the prompt into the registry; its version number there. The words of the newest version are not written twice."
+    if isinstance(prompt, NearestPrompt): raise UsageError(f"Prompt '{prompt.name}' chooses its examples when it is asked: publish the prompt without them.")
+    rows = [{"role": role, "content": _export(text)} for role, text in prompt.parts]
+    if _as_prompt(prompt.name, rows).version != prompt.version:
+        raise UsageError(f"Prompt '{prompt.name}' says a literal {{{{word}}}} in double braces, which MLflow would take for a variable. Write it with a space inside.")
+    ensure_unlocked(workspace)
+    with mlflow_errors(workspace):
+        client = mlflow_client(workspace)
+        newest = next(iter(_entries(client, prompt.name)), None)
+        if newest is None or _as_prompt(prompt.name, newest.template).version != prompt.version:
+            newest = client.register_prompt(prompt.name, rows, commit_message=message, tags={"words": prompt.version})
+        if alias: client.set_prompt_alias(prompt.name, alias, int(newest.version))
+        if run_id: _link(client, prompt.name, int(newest.version), run_id)
+    return int(newest.version)
+
+# %% ../nbs/18_prompts.ipynb #b5714887
+def _link(client: Any, name: str, version: int, run_id: str) -> None:
+    "Note on a run which prompt it used, in the tag where MLflow's pages look for it."
+    tag = "mlflow.linkedPrompts"
+    rows = json.loads(client.get_run(run_id).data.tags.get(tag, "[]"))
+    row = {"name": name, "version": str(version)}
+    if row not in rows: client.set_tag(run_id, tag, json.dumps([*rows, row]))
+
+def _entries(client: Any, name: str) -> list[Any]:
+    "The registered versions, newest first."
+    from mlflow.exceptions import MlflowException
+    try: return sorted(client.search_prompt_versions(name), key=lambda entry: -int(entry.version))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST": return []
+        raise
+
+# %% ../nbs/18_prompts.ipynb #928a0b01
+def _as_prompt(name: str, template: Any) -> Prompt:
+    "A registered template, chat or text, as a prompt of ours."
+    rows = [{"role": "user", "content": template}] if isinstance(template, str) else template
+    parts = [(row["role"], _import(row["content"])) for row in rows]
+    system = parts.pop(0)[1] if parts and parts[0][0] == "system" else ""
+    if not parts or parts[-1][0] != "user": raise UsageError(f"The registered prompt '{name}' does not end with a user's message, so nothing could be asked with it.")
+    return Prompt(name, parts[-1][1], system, tuple(parts[:-1]))
+
+def fetch_prompt(
+    name: str,
+    workspace: Workspace,
+    version: int | str | None = None, # a number, an alias, or None for the newest
+) -> Prompt:
+    "A prompt from the registry."
+    from mlflow.exceptions import MlflowException
+    with mlflow_errors(workspace):
+        entries = _entries(client := mlflow_client(workspace), name)
+        if not entries: raise MissingError(f"There is no prompt '{name}' in the registry of this workspace. Publish it with prompts.publish.")
+        number = str(version or entries[0].version)
+        if not number.isdigit():
+            try: number = str(client.get_prompt_version_by_alias(name, number).version)
+            except MlflowException: raise MissingError(f"Prompt '{name}' has no alias '{version}'. Point it to a version with publish(…, alias='{version}').") from None
+    found = next((entry for entry in entries if str(entry.version) == number), None)
+    if found is None: raise MissingError(f"Prompt '{name}' has no version {version}; it has {', '.join(str(e.version) for e in reversed(entries))}.")
+    return _as_prompt(name, found.template)
+
+# %% ../nbs/18_prompts.ipynb #c670ce0f
+def diff_prompts(before: Prompt, after: Prompt) -> str:
+    "What changed between two prompts, as a unified diff; empty when they say the same."
+    old, new = ([line for role, text in p.parts for line in (f"[{role}]", *text.splitlines())] for p in (before, after))
+    return "\n".join(difflib.unified_diff(old, new, f"{before.name} {before.version}", f"{after.name} {after.version}", lineterm=""))
