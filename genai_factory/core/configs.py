@@ -36,7 +36,8 @@ def check(
     "The configuration, or one error that names the key."
     try: return kind(**values)
     except ValidationError as error:
-        first = error.errors()[0]
+        problems = error.errors()
+        first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])   # a mistyped key explains the one that is missing
         path = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden": raise UsageError(f"{where or kind.__name__}: unknown key '{path}'. {did_you_mean(str(first['loc'][-1]), _keys(kind, first['loc']))}") from None
         raise UsageError(f"{where or kind.__name__}: {path} = {first.get('input')!r} is wrong: {first['msg']}.") from None
