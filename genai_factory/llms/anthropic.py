@@ -4,92 +4,147 @@
 
 # %% ../../nbs/llms/11_anthropic.ipynb #0e019168
 from __future__ import annotations
-import asyncio
 import json
-import os
-import weakref
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Any
 
-from ..core.base import LLM, Delta, Message, ToolCall, UnavailableError, Usage, UsageError
+from ..core.base import Delta, Message, Part, Tool, ToolCall, Usage
 from ..core.configs import LLMConfig
-from .openai import provider_errors
+from ..core.errors import UsageError
+from .remote import Reader, RemoteLLM, toolbox
 
 DEFAULT_MAX_TOKENS = 1024   # the API requires a bound
 
 # %% auto #0
-__all__ = ['DEFAULT_MAX_TOKENS', 'to_wire', 'from_wire', 'AnthropicLLM', 'make']
+__all__ = ['DEFAULT_MAX_TOKENS', 'CHOICES', 'REASONS', 'COUNTS', 'to_wire', 'tool_rows', 'marked', 'counts', 'total',
+           'MessageReader', 'AnthropicLLM', 'native_form', 'make']
 
 # %% ../../nbs/llms/11_anthropic.ipynb #12e37f13
+def _input(text: str) -> dict[str, Any]:
+    "A call's arguments as an object; text that is none is kept under a name, so that a model sees its own slip."
+    try: value = json.loads(text or "{}")
+    except ValueError: value = None
+    return value if isinstance(value, dict) else {"not_an_object": text}
+
 def _blocks(message: Message) -> list[dict[str, Any]]:
-    "One message as content blocks: passages first, each under its name, then the words, then tool calls or a tool's result."
-    if message.role == "tool": return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.text}]
+    "One message as content blocks: thoughts, passages under their names, the words, then tool calls or a tool's result."
+    if message.role == "tool": return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.flat()}]
+    parts = [] if isinstance(message.content, str) else message.content
+    thoughts = [p.value for p in parts if p.kind == "reasoning" and isinstance(p.value, dict) and p.value.get("type", "").endswith("thinking")]
     texts = [f"[{p.document.stem}]\n{p.text}" for p in message.passages] + ([message.text] if message.text else [])
-    calls = [{"type": "tool_use", "id": c.id, "name": c.name, "input": json.loads(c.arguments or "{}")} for c in message.tool_calls]
-    return [{"type": "text", "text": text} for text in texts] + calls
+    calls = [{"type": "tool_use", "id": c.id, "name": c.name, "input": _input(c.arguments)} for c in message.tool_calls]
+    return thoughts + [{"type": "text", "text": text} for text in texts] + calls
 
 def to_wire(messages: list[Message]) -> tuple[str, list[dict[str, Any]]]:
     "The system text, and the turns; neighbours of one role become one turn, as the API requires."
     system = "\n\n".join(m.text for m in messages if m.role == "system")
     turns: list[dict[str, Any]] = []
     for message in messages:
-        if message.role == "system": continue
-        role = "assistant" if message.role == "assistant" else "user"
-        if turns and turns[-1]["role"] == role: turns[-1]["content"] += _blocks(message)
-        else: turns.append({"role": role, "content": _blocks(message)})
+        role, blocks = "assistant" if message.role == "assistant" else "user", _blocks(message)
+        if message.role == "system" or not blocks: continue
+        if turns and turns[-1]["role"] == role: turns[-1]["content"] += blocks
+        else: turns.append({"role": role, "content": blocks})
     return system, turns
 
+# %% ../../nbs/llms/11_anthropic.ipynb #2c6410c7
+CHOICES = {"auto": "auto", "none": "none", "required": "any"}
+
+def tool_rows(tools: list[Tool], choice: str | None, parallel: bool | None) -> dict[str, Any]:
+    "The tools and the choice among them, as keywords of the request."
+    if not tools: return {}
+    rows: list[dict[str, Any]] = [{"name": t.name, "description": t.description, "input_schema": t.parameters} for t in tools]
+    if choice is None and parallel is None: return {"tools": rows}
+    named: dict[str, Any] = {"type": CHOICES.get(choice or "auto", "tool")}
+    if named["type"] == "tool": named["name"] = choice
+    if parallel is not None and choice != "none": named["disable_parallel_tool_use"] = not parallel
+    return {"tools": rows, "tool_choice": named}
+
+def marked(system: str, rows: dict[str, Any], keep: str | None) -> dict[str, Any]: # keep: 5m, 1h or None
+    "The request with marks for the prompt cache on the system text and on the last tool."
+    if keep not in (None, "5m", "1h"): raise UsageError(f"prompt_cache = {keep!r} is wrong: say 5m or 1h.")
+    mark = {"cache_control": {"type": "ephemeral", "ttl": keep}} if keep else {}
+    if keep and "tools" in rows: rows = {**rows, "tools": [*rows["tools"][:-1], rows["tools"][-1] | mark]}
+    if not system: return rows
+    return {"system": [{"type": "text", "text": system, **mark}] if keep else system, **rows}
+
 # %% ../../nbs/llms/11_anthropic.ipynb #814d8aba
-async def from_wire(events: AsyncIterator[Any]) -> AsyncIterator[Delta]:
-    "Deltas out of the client's events."
-    usage, finish, model, open_call = Usage(), None, None, None
-    async for event in events:
-        if event.type == "message_start":
-            model, read = event.message.model, event.message.usage
-            cached = read.cache_read_input_tokens or 0
-            usage = Usage(read.input_tokens + cached + (read.cache_creation_input_tokens or 0), read.output_tokens, cached)
-        elif event.type == "content_block_start" and event.content_block.type == "tool_use":
-            open_call = ToolCall(event.content_block.id, event.content_block.name, "")
-        elif event.type == "content_block_delta" and event.delta.type == "text_delta": yield Delta(event.delta.text)
-        elif event.type == "content_block_delta" and event.delta.type == "input_json_delta" and open_call: open_call.arguments += event.delta.partial_json
-        elif event.type == "content_block_stop" and open_call:
-            yield Delta(tool_call=ToolCall(open_call.id, open_call.name, open_call.arguments or "{}"))
-            open_call = None
-        elif event.type == "message_delta":
-            finish = event.delta.stop_reason or finish
-            usage = Usage(usage.input_tokens, event.usage.output_tokens or usage.output_tokens, usage.cached_tokens)
-    yield Delta(usage=usage, finish_reason={"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls"}.get(finish or "", finish), model=model)
+REASONS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "model_context_window_exceeded": "length", "tool_use": "tool_calls",
+           "refusal": "content_filter"}
+
+COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+def counts(raw: Any) -> dict[str, int]:
+    "The counts that one event reports."
+    def told(of: Any, name: str) -> Any: return of.get(name) if isinstance(of, dict) else getattr(of, name, None)   # the client leaves what it does not know as dict
+    inner = [(told(raw, "cache_creation"), "ephemeral_1h_input_tokens"), (told(raw, "output_tokens_details"), "thinking_tokens")]
+    return {name: told(of, name) or 0 for of, name in [(raw, name) for name in COUNTS] + inner}
+
+def total(told: dict[str, int]) -> Usage:
+    "Counts in our words: the input is all of it, with what the cache read and wrote."
+    read, written, long = told["cache_read_input_tokens"], told["cache_creation_input_tokens"], told["ephemeral_1h_input_tokens"]
+    return Usage(told["input_tokens"] + read + max(written, long), told["output_tokens"], read, told["thinking_tokens"], max(written - long, 0), long)
+
+# %% ../../nbs/llms/11_anthropic.ipynb #f45de0e7
+class MessageReader(Reader):
+    "Reads the events of Messages."
+    def __init__(self, form: str | None = None):
+        super().__init__(form)
+        self.block: dict[str, Any] = {}      # the open block, as far as it is known
+        self.told: dict[str, int] = {}       # of each count the largest report
+
+    def feed(self, event: Any) -> Iterator[Delta]:
+        message = event.message if event.type == "message_start" else event
+        if raw := getattr(message, "usage", None):
+            self.told = {name: max(n, self.told.get(name, 0)) for name, n in counts(raw).items()}
+            self.usage = total(self.told)
+        if event.type == "message_start": self.model = message.model
+        elif event.type == "content_block_start":
+            self.block = {"written": "", **event.content_block.to_dict()}
+            if self.block.get("text"): yield Delta(self.block["text"])
+        elif event.type == "content_block_delta": yield from self.grow(event.delta)
+        elif event.type == "content_block_stop": yield from self.close()
+        elif event.type == "message_delta": self.finish = REASONS.get(event.delta.stop_reason or "", event.delta.stop_reason) or self.finish
+
+    def grow(self, delta: Any) -> Iterator[Delta]:
+        "A piece of the open block."
+        if delta.type == "text_delta": yield Delta(delta.text)
+        elif delta.type == "input_json_delta": self.block["written"] += delta.partial_json
+        elif delta.type == "signature_delta": self.block["signature"] = delta.signature
+        elif delta.type == "thinking_delta":
+            self.block["thinking"] += delta.thinking
+            yield Delta(reasoning=delta.thinking)
+
+    def close(self) -> Iterator[Delta]:
+        "The open block is complete."
+        block, self.block = self.block, {}
+        written = block.pop("written", "")
+        if block.get("type") == "tool_use":
+            self.calls.append(ToolCall(block["id"], block["name"], written or (json.dumps(block["input"]) if block.get("input") else "")))
+        elif block.get("type") in ("thinking", "redacted_thinking"): yield Delta(part=Part("reasoning", block, origin="operator"))
 
 # %% ../../nbs/llms/11_anthropic.ipynb #73720325
-class AnthropicLLM(LLM):
+class AnthropicLLM(RemoteLLM):
     "Anthropic's Messages API."
-    def __init__(self, config: LLMConfig):
-        self.config, self.model = config, config.model
-        self._clients: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+    package, client, variable = "anthropic", "AsyncAnthropic", "ANTHROPIC_API_KEY"
 
-    def _client(self) -> Any: # anthropic.AsyncAnthropic
-        "The client of the running loop."
-        loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            from anthropic import AsyncAnthropic
-            key = self.config.api_key.get_secret_value() if self.config.api_key else os.environ.get("ANTHROPIC_API_KEY")
-            if not key: raise UnavailableError("No key for Anthropic: set the environment variable ANTHROPIC_API_KEY, or pass api_key=….")
-            self._clients[loop] = AsyncAnthropic(api_key=key, base_url=self.config.base_url, timeout=self.config.timeout_s, max_retries=self.config.max_retries)
-        return self._clients[loop]
-
-    async def astream(self, messages, *, tools=None, response_format=None, **options) -> AsyncIterator[Delta]:
-        import anthropic
-        if response_format is not None: raise UsageError("The Messages API has no response_format. Describe the form in the prompt.")
+    def request(self, messages, tools, form, way, options) -> dict[str, Any]:
         c, (system, turns) = self.config, to_wire(messages)
-        asked = {"max_tokens": c.max_tokens or DEFAULT_MAX_TOKENS, "temperature": c.temperature, "system": system or None, "tools": tools, **c.options, **options}
-        asked = {key: value for key, value in asked.items() if value is not None}
-        with provider_errors(anthropic, c, "ANTHROPIC_API_KEY"):
-            stream = await self._client().messages.create(model=self.model, messages=turns, stream=True, **asked)
-            async with stream:
-                async for delta in from_wire(stream): yield delta
+        asked = {"max_tokens": c.max_tokens or DEFAULT_MAX_TOKENS, "temperature": c.temperature, **options}
+        offered, choice = toolbox(tools, form, way, asked.pop("tool_choice", None))
+        rows = tool_rows(offered, choice, asked.pop("parallel_tool_calls", None))
+        if stop := asked.pop("stop", None): asked["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+        if way == "native": asked["output_config"] = {**asked.get("output_config", {}), "format": native_form(form)}
+        rows = marked(system, rows, asked.pop("prompt_cache", None))
+        return {"model": self.model, "messages": turns, "stream": True, **rows, **{key: value for key, value in asked.items() if value is not None}}
 
-# %% ../../nbs/llms/11_anthropic.ipynb #36a39624
+    def open(self, client, asked): return client.messages.create(**asked)
+    def reader(self, form): return MessageReader(form)
+
+def native_form(form: dict[str, Any]) -> dict[str, Any]:
+    "The form as the API takes it: the client library moves what the API does not know into descriptions."
+    import anthropic
+    return {"type": "json_schema", "schema": anthropic.transform_schema(form["schema"])}
+
 def make(config: LLMConfig) -> AnthropicLLM:
     "From a configuration."
-    if not config.model: raise UsageError("Which model? Write it after the colon: make_llm('anthropic:MODEL').")
     return AnthropicLLM(config)

@@ -4,18 +4,16 @@
 
 # %% ../../nbs/llms/10_openai.ipynb #c92441c9
 from __future__ import annotations
-import asyncio
-import os
-import weakref
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator
 from typing import Any
 
-from ..core.base import LLM, Delta, Message, ToolCall, UnavailableError, Usage, UsageError
+from ..core.base import Delta, Message, Part, Tool, ToolCall, Usage
 from ..core.configs import LLMConfig
+from .remote import Reader, RemoteLLM, most, strict, toolbox
 
 # %% auto #0
-__all__ = ['to_wire', 'from_wire', 'provider_errors', 'OpenAILLM', 'make']
+__all__ = ['to_wire', 'tool_rows', 'native_form', 'count', 'unfinished', 'ChatReader', 'OpenAILLM', 'make']
 
 # %% ../../nbs/llms/10_openai.ipynb #5398bf65
 def to_wire(messages: list[Message]) -> list[dict[str, Any]]:
@@ -26,91 +24,97 @@ def to_wire(messages: list[Message]) -> list[dict[str, Any]]:
         if message.tool_calls:
             row["tool_calls"] = [{"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}} for c in message.tool_calls]
         if message.tool_call_id: row["tool_call_id"] = message.tool_call_id
-        if message.name: row["name"] = message.name
+        if message.name and message.role != "tool": row["name"] = message.name
+        for part in message.content if not isinstance(message.content, str) else ():
+            if part.kind == "reasoning" and isinstance(part.value, dict) and "type" not in part.value: row |= part.value
         wired.append(row)
     return wired
 
 # %% ../../nbs/llms/10_openai.ipynb #fdf5f1f3
-def _usage(raw: Any) -> Usage:
+def tool_rows(tools: list[Tool], choice: str | None) -> dict[str, Any]:
+    "The tools and the choice among them, as keywords of the request."
+    if not tools: return {}
+    rows = [{"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.parameters}} for t in tools]
+    named = None if choice in (None, "auto", "none", "required") else {"type": "function", "function": {"name": choice}}
+    return {"tools": rows, **({"tool_choice": named or choice} if choice else {})}
+
+def native_form(form: dict[str, Any]) -> dict[str, Any]:
+    "The form as `response_format`; an open schema cannot be strict."
+    try: return {"name": form["name"], "schema": strict(form["schema"]), "strict": True}
+    except ValueError: return {"name": form["name"], "schema": form["schema"]}
+
+# %% ../../nbs/llms/10_openai.ipynb #9e32e51c
+def count(raw: Any) -> Usage:
     "The provider's counts in our words."
     cached = getattr(getattr(raw, "prompt_tokens_details", None), "cached_tokens", None) or 0
     thought = getattr(getattr(raw, "completion_tokens_details", None), "reasoning_tokens", None) or 0
-    return Usage(raw.prompt_tokens or 0, raw.completion_tokens or 0, cached, thought)
+    return Usage(getattr(raw, "prompt_tokens", None) or 0, getattr(raw, "completion_tokens", None) or 0, cached, thought)
 
-async def from_wire(chunks: AsyncIterator[Any]) -> AsyncIterator[Delta]:
-    "Deltas out of the client's chunks."
-    calls: dict[int, ToolCall] = {}
-    usage, finish, model = None, None, None
-    async for chunk in chunks:
-        model = chunk.model or model
-        if chunk.usage: usage = _usage(chunk.usage)
-        for choice in chunk.choices:
-            finish = choice.finish_reason or finish
-            for piece in choice.delta.tool_calls or (): _join(calls, piece)
-            if choice.delta.content: yield Delta(choice.delta.content)
-    for call in calls.values(): yield Delta(tool_call=call)
-    yield Delta(usage=usage or Usage(), finish_reason=finish, model=model)
+def unfinished(text: str) -> bool:
+    "Does this JSON text go on?"
+    try: json.loads(text)
+    except ValueError: return True
+    return False
 
-def _join(calls: dict[int, ToolCall], piece: Any) -> None:
-    "Add one piece of a streamed tool call to the call that it belongs to."
-    index = piece.index if piece.index is not None else len(calls)
-    call = calls.setdefault(index, ToolCall(f"call_{index}", "", ""))
-    if piece.id: call.id = piece.id
-    if piece.function and piece.function.name: call.name = piece.function.name
-    if piece.function and piece.function.arguments: call.arguments += piece.function.arguments
+class ChatReader(Reader):
+    "Reads the chunks of Chat Completions."
+    def __init__(self, form: str | None = None):
+        super().__init__(form)
+        self.thoughts = ""
+        self.places: dict[Any, ToolCall] = {}   # by index: the call that its pieces belong to
 
-# %% ../../nbs/llms/10_openai.ipynb #9e32e51c
-@contextmanager
-def provider_errors(
-    sdk: Any,            # the client's module: openai or anthropic
-    config: LLMConfig,
-    variable: str,       # the environment variable that holds the key
-) -> Iterator[None]:
-    "Turn a client's failures into ours: try again later, or mend the request."
-    where = config.base_url or sdk.__name__
-    try: yield
-    except sdk.APIStatusError as error:
-        said = f"{where} answered {error.status_code} for model '{config.model}': {error.message}"
-        if error.status_code in (408, 409, 429) or error.status_code >= 500: raise UnavailableError(f"{said}. Asked {config.max_retries + 1} times; try again later.") from error
-        if error.status_code == 401: raise UnavailableError(f"{where} refused the key (401). Check {variable}.") from error
-        raise UsageError(f"{said}. It refused the request as it stands.") from error
-    except sdk.APIConnectionError as error: raise UnavailableError(f"{where} does not answer: {error} Is the server up, and base_url right?") from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"): raise
-        raise UnavailableError(f"The connection to {where} broke off in the middle of an answer ({error}). Nothing of it is kept; ask again.") from error
+    def feed(self, event: Any) -> Iterator[Delta]:
+        self.model = getattr(event, "model", None) or self.model
+        if getattr(event, "usage", None): self.usage = most(self.usage, count(event.usage))
+        for choice in getattr(event, "choices", None) or ():
+            if getattr(choice, "index", None): continue            # one answer is asked for
+            self.finish = getattr(choice, "finish_reason", None) or self.finish
+            delta = choice.delta
+            thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
+            if isinstance(thought, str) and thought:
+                self.thoughts += thought
+                yield Delta(reasoning=thought)
+            for piece in getattr(delta, "tool_calls", None) or (): self.join(piece)
+            self.refusal += getattr(delta, "refusal", None) or ""
+            if text := getattr(delta, "content", None): yield Delta(text)
 
-# %% ../../nbs/llms/10_openai.ipynb #4e01c9ff
-class OpenAILLM(LLM):
-    "Chat Completions of OpenAI, or of any server that speaks it."
-    def __init__(self, config: LLMConfig):
-        self.config, self.model = config, config.model
-        self._clients: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+    def end(self) -> Iterator[Delta]:
+        if self.thoughts: yield Delta(part=Part("reasoning", {"reasoning_content": self.thoughts}, origin="operator"))
+        yield from super().end()
 
-    def _client(self) -> Any: # openai.AsyncOpenAI
-        "The client of the running loop."
-        loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            from openai import AsyncOpenAI
-            key = self.config.api_key.get_secret_value() if self.config.api_key else os.environ.get("OPENAI_API_KEY")
-            if not key: raise UnavailableError("No key for OpenAI: set the environment variable OPENAI_API_KEY, or pass api_key=… "
-                                               "(any text for a local server that asks for none).")
-            self._clients[loop] = AsyncOpenAI(api_key=key, base_url=self.config.base_url, timeout=self.config.timeout_s, max_retries=self.config.max_retries)
-        return self._clients[loop]
-
-    async def astream(self, messages, *, tools=None, response_format=None, **options) -> AsyncIterator[Delta]:
-        import openai
-        c = self.config
-        asked = {"temperature": c.temperature, "max_tokens": c.max_tokens, "seed": c.seed, "tools": tools, "response_format": response_format,
-                 **c.options, **options}
-        asked = {key: value for key, value in asked.items() if value is not None}
-        with provider_errors(openai, c, "OPENAI_API_KEY"):
-            stream = await self._client().chat.completions.create(model=self.model, messages=to_wire(messages), stream=True,
-                                                                   stream_options={"include_usage": True}, **asked)
-            async with stream:
-                async for delta in from_wire(stream): yield delta
+    def join(self, piece: Any) -> None:
+        "Add one piece of a streamed tool call to the call that it belongs to."
+        index, id, said = getattr(piece, "index", None), getattr(piece, "id", None), getattr(piece, "function", None)
+        name, text = getattr(said, "name", None), getattr(said, "arguments", None)
+        call = next((c for c in self.calls if id and c.id == id), None) or self.places.get(index)
+        if call and call.id != id:
+            if id and (index is None or not call.id.startswith("unnamed_")): call = None
+            elif not id and index is None and name and not (call.name == name and unfinished(call.arguments)): call = None
+        if call is None:
+            call = ToolCall(id or f"unnamed_{len(self.calls)}", "", "")
+            self.calls.append(call)
+        self.places[index] = call
+        call.id, call.name = id or call.id, name or call.name
+        call.arguments += text or ""
 
 # %% ../../nbs/llms/10_openai.ipynb #46f4511a
+class OpenAILLM(RemoteLLM):
+    "Chat Completions of OpenAI, or of any server that speaks it."
+    package, client, variable = "openai", "AsyncOpenAI", "OPENAI_API_KEY"
+
+    def request(self, messages, tools, form, way, options) -> dict[str, Any]:
+        c = self.config
+        asked = {"temperature": c.temperature, "max_tokens": c.max_tokens, "seed": c.seed, **options}
+        offered, choice = toolbox(tools, form, way, asked.pop("tool_choice", None))
+        if not offered: asked.pop("parallel_tool_calls", None)
+        asked.pop("prompt_cache", None)
+        if way == "native": asked["response_format"] = {"type": "json_schema", "json_schema": native_form(form)}
+        kept = {key: value for key, value in asked.items() if value is not None}
+        return {"model": self.model, "messages": to_wire(messages), "stream": True, "stream_options": {"include_usage": True}, **tool_rows(offered, choice), **kept}
+
+    def open(self, client, asked): return client.chat.completions.create(**asked)
+    def reader(self, form): return ChatReader(form)
+
 def make(config: LLMConfig) -> OpenAILLM:
     "From a configuration."
-    if not config.model: raise UsageError("Which model? Write it after the colon: make_llm('openai:MODEL').")
     return OpenAILLM(config)
