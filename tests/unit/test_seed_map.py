@@ -14,16 +14,12 @@ with (Path(__file__).parent / "seed_map.csv").open(encoding="utf-8", newline="")
 NOT_BUILT = set("""
     atomic/tools/sql_tool
     atomic/tools/risk_tool
-    atomic/tools/calculator_tool
     atomic/tools/email_tool
     atomic/agents/react_agent
     atomic/agents/autogen_agent
     atomic/agents/crewai_agent
     atomic/evaluators/safety_eval
     atomic/evaluators/coherence_eval
-    factory/agent_factory
-    factory/tool_factory
-    factory/prompt_factory
     utils/memory_manager
     assistant/pipelines/conversation_pipeline
     assistant/pipelines/orchestration_pipeline
