@@ -20,7 +20,8 @@ from .tracking import mlflow_errors, experiment_id, mlflow_client
 NAME = "assistant"
 
 # %% auto #0
-__all__ = ['NAME', 'Release', 'register_release', 'set_alias', 'current_version', 'get_release', 'list_releases']
+__all__ = ['NAME', 'Release', 'register_release', 'new_version', 'set_alias', 'current_version', 'get_release', 'fetched',
+           'list_releases']
 
 # %% ../../nbs/core/07_registry.ipynb #4f70eebc
 @dataclass(frozen=True)
@@ -59,17 +60,24 @@ def register_release(
             run_id = run_id or client.create_run(experiment_id(client, workspace), run_name="release").info.run_id
             client.log_artifacts(run_id, str(staging), "release")
             source = f"{client.get_run(run_id).info.artifact_uri}/release"
-            return _new_version(client, source, run_id)
+            return new_version(client, NAME, source, run_id)
     finally: shutil.rmtree(staging, ignore_errors=True)
 
-def _new_version(client: Any, source: str, run_id: str) -> int:
-    "A version of the registered model, which is made on first use."
+def new_version(
+    client: Any,                 # of the workspace's registry
+    name: str,                   # of the registered model, which is made on first use
+    source: str,                 # address of its files
+    run_id: str,                 # run that made them
+    alias: str = "challenger",
+    tags: dict[str, str] | None = None,
+) -> int:
+    "A version of a registered model, under an alias."
     from mlflow.exceptions import MlflowException
-    try: client.create_registered_model(NAME)
+    try: client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS": raise
-    version = int(client.create_model_version(NAME, source, run_id).version)
-    client.set_registered_model_alias(NAME, "challenger", str(version))
+    version = int(client.create_model_version(name, source, run_id, tags=tags).version)
+    client.set_registered_model_alias(name, alias, str(version))
     return version
 
 # %% ../../nbs/core/07_registry.ipynb #5c879981
@@ -90,11 +98,11 @@ def set_alias(
         client.set_model_version_tag(NAME, str(version), f"decision.{number:03d}", json.dumps(record))
         client.set_registered_model_alias(NAME, alias, str(version))
 
-def current_version(alias: str, workspace: Workspace) -> int | None:
+def current_version(alias: str, workspace: Workspace, name: str = NAME) -> int | None:
     "The version an alias points to, or None; cheap enough to be asked every few seconds."
     from mlflow.exceptions import MlflowException
     with mlflow_errors(workspace):
-        try: return int(mlflow_client(workspace).get_model_version_by_alias(NAME, alias).version)
+        try: return int(mlflow_client(workspace).get_model_version_by_alias(name, alias).version)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"): return None
             raise
@@ -110,7 +118,7 @@ def get_release(
     if version is None:
         raise MissingError(f"There is no {which} in {workspace.root} yet. `genai-factory flow retrain` trains, measures and releases one.")
     release = _release(_version(client, version, workspace), workspace)
-    folder = _fetched(client.get_model_version_download_uri(NAME, str(version)), version, workspace)
+    folder = fetched(client.get_model_version_download_uri(NAME, str(version)), f"releases/{version}", workspace)
     verify_manifest(folder)
     if (folder / "model").is_dir(): verify_manifest(folder / "model")
     manifest = json.loads((folder / "release.json").read_text())
@@ -125,13 +133,17 @@ def _version(client: Any, version: int, workspace: Workspace) -> Any:
             raise MissingError(f"There is no release {version} in {workspace.root}. `genai-factory models` lists what there is.") from error
 
 # %% ../../nbs/core/07_registry.ipynb #e357a13e
-def _fetched(uri: str, version: int, workspace: Workspace) -> Path:
-    "The release's folder on this machine: in place for a local store, else in the cache."
+def fetched(
+    uri: str,              # of a registered version's files
+    key: str,              # folder below the cache for a copy
+    workspace: Workspace,
+) -> Path:
+    "A version's folder on this machine: in place for a local store, else in the cache."
     if uri.startswith("file://") or uri.startswith("/"):
         from urllib.parse import unquote, urlparse
         return Path(unquote(urlparse(uri).path))
     import mlflow.artifacts
-    target = workspace.cache / "releases" / str(version)
+    target = workspace.cache / key
     target.mkdir(parents=True, exist_ok=True)
     with mlflow_errors(workspace): return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(target), tracking_uri=workspace.tracking_uri))
 
