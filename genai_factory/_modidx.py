@@ -2138,6 +2138,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'genai_factory/tools/email.py'),
                                            'genai_factory.tools.email.email_tool': ( 'tools/email.html#email_tool',
                                                                                      'genai_factory/tools/email.py'),
+                                           'genai_factory.tools.email.entry': ('tools/email.html#entry', 'genai_factory/tools/email.py'),
                                            'genai_factory.tools.email.header_text': ( 'tools/email.html#header_text',
                                                                                       'genai_factory/tools/email.py'),
                                            'genai_factory.tools.email.listed': ('tools/email.html#listed', 'genai_factory/tools/email.py'),

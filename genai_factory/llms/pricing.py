@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,18 @@ def load_prices(
     own: str | Path | None = None, # a YAML file of your own rows
 ) -> Prices:
     "The table that ships, and yours before it."
-    shipped, version = _read(Path(str(files("genai_factory"))) / "llms" / "prices.yaml")
+    shipped, version = _shipped()
     if own is None: return Prices((), shipped, version)
     rows, named = _read(Path(own))
     digest = hashlib.sha256(Path(own).read_bytes()).hexdigest()[:8]
     return Prices(rows, shipped, f"{version}+{named or Path(own).name}:{digest}")
 
 # %% ../../nbs/llms/15_pricing.ipynb #6a885ab1
+@cache
+def _shipped() -> tuple[tuple[Price, ...], str]:
+    "The table in the package, read once."
+    return _read(Path(str(files("genai_factory"))) / "llms" / "prices.yaml")
+
 def _read(file: Path) -> tuple[tuple[Price, ...], str]:
     "The rows and the version of one file; an error names the file and the row."
     table = load_yaml(file, PriceFile)
@@ -130,10 +136,11 @@ def connect(
         found = db.execute("pragma user_version").fetchone()[0]
         if found > version: raise UsageError(f"{path} was written by a newer release (version {found}, this one knows {version}). Upgrade genai_factory, or use another file.")
         for setting in ("journal_mode = wal", "synchronous = normal"): db.execute(f"pragma {setting}")
-        db.execute("begin immediate")        # two processes may meet a new file in the same moment
-        if db.execute("pragma user_version").fetchone()[0] < version:
-            for statement in [*schema.split(";"), f"pragma user_version = {version}"]: db.execute(statement)
-        db.execute("commit")
+        if found < version:
+            db.execute("begin immediate")        # two processes may meet a new file in the same moment
+            new = db.execute("pragma user_version").fetchone()[0] < version
+            for statement in [*schema.split(";"), f"pragma user_version = {version}"] if new else (): db.execute(statement)
+            db.execute("commit")
     except BaseException:
         db.close()
         raise
@@ -189,7 +196,7 @@ class _Bill:
     "SQL aggregate that adds decimal texts exactly, each currency by itself; the result is JSON."
     def __init__(self): self.sums = dict[str, Decimal]()
     def step(self, cost: str | None, currency: str | None) -> None:
-        if cost is not None: self.sums[currency or ""] = self.sums.get(currency or "", Decimal(0)) + Decimal(cost)
+        if cost is not None and (currency or Decimal(cost)): self.sums[currency or ""] = self.sums.get(currency or "", Decimal(0)) + Decimal(cost)
     def finalize(self) -> str: return json.dumps({currency: str(total) for currency, total in sorted(self.sums.items())})
 
 GROUPS = ("provider", "model", "status", "tenant", "request", "prices")
