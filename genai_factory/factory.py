@@ -5,11 +5,16 @@
 # %% ../nbs/48_factory.ipynb #d54487ab
 from __future__ import annotations
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial, update_wrapper
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from .core.base import LLM, Evaluator, UsageError, did_you_mean
-from .core.configs import LLMConfig, check
+from .core.base import LLM, Agent, Evaluator, UsageError, did_you_mean
+from .core.configs import AgentConfig, Config, EvaluatorConfig, LLMConfig, PromptConfig, ToolConfig, check, load_yaml
+from .llms.resilience import guard
+from .prompts import Prompt
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "llm": {
@@ -19,20 +24,41 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "extractive": "genai_factory.llms.extractive:make",
         "scripted": "genai_factory.llms.scripted:make",
     },
+    "agent": {
+        "react": "genai_factory.agents.react:make",
+        "autogen": "genai_factory.agents.group_chat:make",
+        "crewai": "genai_factory.agents.crew:make",
+    },
+    "tool": {
+        "calculator": "genai_factory.tools.calculator:calculator_tool",
+        "sql": "genai_factory.tools.sql:sql_tool",
+        "risk": "genai_factory.tools.risk:risk_tool",
+        "web": "genai_factory.tools.web:web_tool",
+        "email": "genai_factory.tools.email:email_tool",
+    },
+    "prompt": {
+        "rag": "genai_factory.prompts:rag_prompt",
+        "question": "genai_factory.prompts:question_prompt",
+        "fewshot": "genai_factory.prompts:fewshot_prompt",
+        "react": "genai_factory.prompts:react_prompt",
+    },
     "evaluator": {
         "exact_match": "genai_factory.evaluators.text:exact_match",
         "value_accuracy": "genai_factory.evaluators.text:value_accuracy",
+        "citation": "genai_factory.evaluators.text:citation",
+        "answer_correct": "genai_factory.evaluators.text:answer_correct",
         "support": "genai_factory.evaluators.hallucination:support",
     },
 }
 _added: dict[tuple[str, str], Callable[..., Any]] = {}
 
 # %% auto #0
-__all__ = ['BUILT_IN', 'register', 'names', 'find', 'make_llm', 'make_evaluator', 'build']
+__all__ = ['BUILT_IN', 'MAKERS', 'register', 'names', 'find', 'make_llm', 'make_tool', 'make_prompt', 'make_evaluator',
+           'make_agent', 'build']
 
 # %% ../nbs/48_factory.ipynb #3125186e
 def register(kind: str, name: str, maker: Callable[..., Any]) -> None:
-    "Add a maker: for `llm` a function of an `LLMConfig`, for `evaluator` the evaluator itself."
+    "Add a maker: see the table above for what is called with what."
     if kind not in BUILT_IN: raise UsageError(f"There is no kind '{kind}'. {did_you_mean(kind, BUILT_IN)}")
     _added[kind, name] = maker
 
@@ -57,21 +83,75 @@ def find(kind: str, name: str) -> Callable[..., Any]:
 # %% ../nbs/48_factory.ipynb #3607f558
 def make_llm(
     which: str | LLMConfig,  # "openai:MODEL", "anthropic:MODEL", "hf:PATH-or-ID", "extractive", "scripted", or a configuration
+    *,
+    ledger: Any = None,      # a `llms.pricing.Ledger` that is told of every attempt
+    tenant: str | None = None, # for whom answers are kept and booked
     **settings: Any,         # fields of LLMConfig
 ) -> LLM:
-    "A language model; nothing heavy is loaded before its first use."
+    "A language model with its retries, limits and fallbacks; nothing heavy is loaded before its first use."
     if isinstance(which, str):
         provider, _, model = which.partition(":")
         config = check(LLMConfig, {"provider": provider, "model": model, **settings}, f"make_llm('{which}')")
-    else: config = which.model_copy(update=settings)
-    return find("llm", config.provider)(config)
+    else: config = check(LLMConfig, {**dict(which), **settings}, "make_llm")
+    bare = find("llm", config.provider)(config.model_copy(update={"max_retries": 0}))   # one place retries: `resilience`, which books every attempt
+    return guard(bare, config, ledger, [make_llm(other, max_retries=0) for other in config.fallbacks], tenant=tenant)
 
-def make_evaluator(name: str) -> Evaluator:
-    "A registered evaluator."
-    return find("evaluator", name)
+# %% ../nbs/48_factory.ipynb #26eef8e6
+def make_tool(
+    which: str | ToolConfig,
+    **options: Any,          # keywords of the tool's maker
+) -> Any:                    # a `Tool`, or a list where the maker gives several (`web` searches and reads)
+    "A registered tool."
+    config = ToolConfig(name=which) if isinstance(which, str) else which
+    try: made = find("tool", config.name)(**{**config.options, **options})
+    except TypeError as error: raise UsageError(f"The tool '{config.name}' cannot be made: {error}. See help for its options.") from error
+    changes = {name: value for name in ("timeout_s", "max_output", "approval") if (value := getattr(config, name)) is not None}
+    return [replace(one, **changes) for one in made] if isinstance(made, list) else replace(made, **changes)
 
-def build(kind: str, config: Any) -> Any:
-    "Build anything registered: `build('llm', 'openai:MODEL')`, or from a dictionary with the fields of its configuration."
-    if kind == "llm": return make_llm(config) if isinstance(config, (str, LLMConfig)) else make_llm(check(LLMConfig, config, "llm"))
-    if kind == "evaluator": return make_evaluator(config)
-    raise UsageError(f"There is no kind '{kind}'. {did_you_mean(kind, BUILT_IN)}")
+def make_prompt(
+    which: str | PromptConfig,
+    embedder: Any = None,    # for examples that are chosen by nearness
+) -> Any:                    # a `Prompt`; for `rag`, `question` and `react` the function that makes one
+    "A prompt from a template or by its name."
+    config = PromptConfig(prompt=which) if isinstance(which, str) else which
+    if config.examples:
+        return find("prompt", "fewshot")(config.prompt, config.examples, config.template or "{question}", system=config.system, k=config.k, choose=config.choose,
+                                         seed=config.seed, embedder=embedder)
+    return Prompt(config.prompt, config.template, config.system) if config.template else find("prompt", config.prompt)
+
+def make_evaluator(which: str | EvaluatorConfig) -> Evaluator:
+    "A registered evaluator, with the options that its configuration fixes."
+    if isinstance(which, str): return find("evaluator", which)
+    evaluator = find("evaluator", which.name)
+    return update_wrapper(partial(evaluator, **which.options), evaluator) if which.options else evaluator
+
+# %% ../nbs/48_factory.ipynb #eeda7409
+def make_agent(
+    which: str | AgentConfig,   # a kind such as react, or a configuration
+    *,
+    llm: Any = None,            # a model that wins over the configuration's
+    tools: list | None = None,  # tools or plain functions that win over the configuration's
+    **settings: Any,            # fields of AgentConfig
+) -> Agent:
+    "An agent with its model, tools, limits and members."
+    base = {"kind": which} if isinstance(which, str) else dict(which)
+    config = check(AgentConfig, {**base, **settings}, "make_agent")
+    def resolve(kind: str, wanted: Any) -> Any:
+        if kind == "llm" and llm is not None: return llm
+        return build(kind, wanted)
+    made = find("agent", config.kind)
+    return made(config, resolve, tools) if tools is not None else made(config, resolve)
+
+MAKERS: dict[str, tuple[Callable[..., Any], type[Config]]] = {
+    "llm": (make_llm, LLMConfig), "agent": (make_agent, AgentConfig), "tool": (make_tool, ToolConfig), "prompt": (make_prompt, PromptConfig),
+    "evaluator": (make_evaluator, EvaluatorConfig)}
+
+def build(
+    kind: str,    # llm, agent, tool, prompt or evaluator
+    config: Any,  # a name, a dictionary, a configuration, or the path of a YAML file
+) -> Any:
+    "Build anything registered."
+    if kind not in MAKERS: raise UsageError(f"There is no kind '{kind}'. {did_you_mean(kind, MAKERS)}")
+    maker, form = MAKERS[kind]
+    if isinstance(config, Path) or isinstance(config, str) and config.endswith((".yaml", ".yml")): config = load_yaml(config, form)
+    return maker(check(form, config, kind) if isinstance(config, dict) else config)

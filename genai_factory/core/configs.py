@@ -100,9 +100,9 @@ class PromptConfig(Config):
     system: str = Field("", description="system message; empty for none")
     prompt: str = Field("rag", description="rag, question, fewshot, react, or a registered name; with `template` the name of a new prompt")
     template: str = Field("", description="the user message with {variables}; empty: the prompt of that name")
-    examples: list[tuple[str, str]] = Field(default_factory=list, description="fewshot: pairs of question and answer")
-    select: Literal["fixed", "random"] = Field("fixed", description="fewshot: which examples are shown")
-    shown: int | None = Field(None, ge=1, description="fewshot: how many; None: all")
+    examples: list[dict[str, str]] = Field(default_factory=list, description="fewshot: rows with the template's variables and an `answer`")
+    choose: Literal["fixed", "random", "nearest"] = Field("fixed", description="fewshot: which examples are shown")
+    k: int | None = Field(None, ge=1, description="fewshot: how many; None: all")
     seed: int = 0
 
 class AssistantConfig(Config):
