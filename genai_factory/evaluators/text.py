@@ -126,6 +126,7 @@ def answer_correct(outputs: str | Reply, expectations: dict[str, Any]) -> Score:
     else:
         scores = [value_accuracy(outputs, expectations), citation(outputs, expectations)]
         checks = {score.name: score.value == 1 for score in scores if score.status == "ok"}
+        if not checks: return Score("answer_correct", None, "invalid", "neither a value nor a document is expected")
     checks[f"at most {WORD_LIMIT} words"] = words <= WORD_LIMIT
     failed = [name for name, passed in checks.items() if not passed]
     return Score("answer_correct", float(not failed), rationale=f"fails: {', '.join(failed)}" if failed else "correct")
