@@ -22,7 +22,7 @@ from .toolset import as_tool
 
 # %% auto #0
 __all__ = ['Provider', 'PROVIDERS', 'Rules', 'Hit', 'plain', 'hits', 'searxng', 'brave', 'tavily', 'robots_rules', 'robots_allow',
-           'robots_guard', 'page_text', 'portion', 'search_tool', 'reading_tool', 'web_tool']
+           'robots_guard', 'all_text', 'page_text', 'portion', 'search_tool', 'reading_tool', 'web_tool']
 
 # %% ../../nbs/tools/24_web.ipynb #b85014f0
 @dataclass(slots=True)
@@ -170,28 +170,27 @@ def robots_guard(policy: Policy, limits: FetchLimits) -> Callable[[Target], Awai
     return before_hop
 
 # %% ../../nbs/tools/24_web.ipynb #6fec2934
-def page_text(
+def all_text(
     page: str,             # HTML
-) -> tuple[str, str]:      # title and main text
-    "The main text of a page."
-    title, text, missing = "", "", 0
-    try:
-        import trafilatura
-        found: Any = trafilatura.bare_extraction(page, include_comments=False)
-        if found: title, text = plain(found.title, 200), (found.text or "").strip()
-    except ImportError: missing += 1
-    except Exception: text = ""                # a page that breaks the reader: take the plainer way
-    if text: return title, text
+) -> tuple[str, str]:      # title, and every text that is not code
+    "All the text of a page, menus included."
     try: from bs4 import BeautifulSoup
-    except ImportError as error:
-        if not missing: return title, text
-        raise UnavailableError("Reading pages needs trafilatura or beautifulsoup4. Run: pip install trafilatura beautifulsoup4") from error
+    except ImportError as error: raise UnavailableError("Reading HTML needs beautifulsoup4. Run: pip install trafilatura beautifulsoup4") from error
     try:
         soup = BeautifulSoup(page, "html.parser")
-        title = title or plain(soup.title.get_text() if soup.title else "", 200)
+        title = plain(soup.title.get_text() if soup.title else "", 200)
         for tag in soup(["script", "style", "noscript", "template", "head", "title"]): tag.decompose()
         return title, re.sub(r"\s*\n\s*", "\n", soup.get_text("\n")).strip()
     except RecursionError: raise InputError("The page is nested too deeply to be read.") from None
+
+def page_text(page: str) -> tuple[str, str]: # title and main text
+    "The main text of a page."
+    try:
+        import trafilatura
+        found: Any = trafilatura.bare_extraction(page, include_comments=False)
+        if found and (found.text or "").strip(): return plain(found.title, 200), found.text.strip()
+    except Exception: pass                     # not installed, or a page that breaks it: the plainer way
+    return all_text(page)
 
 # %% ../../nbs/tools/24_web.ipynb #55b9ef2a
 def portion(

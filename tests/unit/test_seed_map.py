@@ -14,7 +14,6 @@ with (Path(__file__).parent / "seed_map.csv").open(encoding="utf-8", newline="")
 NOT_BUILT = set("""
     atomic/tools/sql_tool
     atomic/tools/risk_tool
-    atomic/tools/email_tool
     atomic/agents/react_agent
     atomic/agents/autogen_agent
     atomic/agents/crewai_agent
