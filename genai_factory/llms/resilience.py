@@ -19,8 +19,7 @@ from .cache import Cache, request_key
 from .pricing import Attempt, Ledger, Prices, cost, load_prices
 
 # %% auto #0
-__all__ = ['REASONS', 'PASSING', 'BASE_S', 'CAP_S', 'LOCAL', 'reason', 'backoff', 'Bucket', 'Breaker', 'ResilientLLM', 'guard',
-           'amap']
+__all__ = ['REASONS', 'PASSING', 'BASE_S', 'CAP_S', 'reason', 'backoff', 'Bucket', 'Breaker', 'ResilientLLM', 'guard', 'amap']
 
 # %% ../../nbs/llms/16_resilience.ipynb #8dc9c19a
 REASONS: dict[str, type[Exception]] = {"rate limit": RateLimitError, "context": ContextLengthError, "refusal": RefusalError, "outage": UnavailableError}
@@ -118,6 +117,7 @@ class _Turn:
     reserved: list[tuple[Bucket, bool, int]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     shown: bool = False                            # something of this attempt reached the caller
+    held: list[Delta] = field(default_factory=list)
     deltas: list[Delta] = field(default_factory=list)
     usage: Usage | None = None
     model: str = ""
@@ -135,7 +135,7 @@ def _next_seat(turn: _Turn) -> bool:
     seats = turn.owner.seats
     for place in range(turn.place + 1, len(seats)):
         if len(seats) > 1 and not seats[place].breaker.allows(): continue
-        turn.place, turn.tries, turn.wait, turn.usage, turn.model, turn.deltas = place, 0, 0.0, None, seats[place].llm.model, []
+        turn.place, turn.tries, turn.wait, turn.model = place, 0, 0.0, seats[place].llm.model
         turn.key = request_key(seats[place].config, turn.model, turn.messages, turn.asked) if turn.owner.cache else None
         return True
     return False
@@ -165,20 +165,23 @@ def _pause(turn: _Turn) -> float: # seconds
 # %% ../../nbs/llms/16_resilience.ipynb #7d8acdca
 def _begin(turn: _Turn) -> Any:
     "Start an attempt: the provider's stream."
-    turn.started, turn.tries, turn.attempt = turn.owner.clock(), turn.tries + 1, turn.attempt + 1
+    turn.started, turn.tries, turn.attempt, turn.held, turn.usage, turn.deltas = turn.owner.clock(), turn.tries + 1, turn.attempt + 1, [], None, []
     return turn.seat.llm.astream(turn.messages, **turn.asked)
 
-def _passed(turn: _Turn, delta: Delta) -> Delta:
-    "Note one piece; the first and the last say who serves, the one with the usage says what it costs."
-    first = not turn.shown
+def _passed(turn: _Turn, delta: Delta) -> list[Delta]:
+    "Note one piece, marked with who serves and what it costs. Before the first content pieces are held back: another attempt may follow."
+    if turn.key: turn.deltas.append(delta)
+    turn.model, turn.usage = delta.model or turn.model, delta.usage or turn.usage
+    if delta.usage or not turn.shown: delta = replace(delta, served_by=turn.seat.name)
+    if delta.usage and (amount := _priced(turn)[0]) is not None: delta.cost = float(amount)
     if delta.text or delta.reasoning or delta.tool_call or delta.part:
         turn.shown = True
         turn.texts.append(delta.text)
-    if turn.key: turn.deltas.append(delta)
-    turn.model, turn.usage = delta.model or turn.model, delta.usage or turn.usage
-    if delta.usage is None: return replace(delta, served_by=turn.seat.name) if first else delta
-    amount, _ = _priced(turn)
-    return replace(delta, served_by=turn.seat.name, cost=delta.cost if amount is None else float(amount))
+    elif not turn.shown:
+        turn.held.append(delta)
+        return []
+    ready, turn.held = [*turn.held, delta], []
+    return ready
 
 def _priced(turn: _Turn) -> tuple[Decimal | None, str | None]: # amount and currency
     "What the attempt costs so far: by the name that the server reported, else by the name that was asked for."
@@ -284,8 +287,9 @@ class ResilientLLM(LLM):
                     while True:
                         async with (watch := asyncio.timeout(turn.left)): delta = await anext(stream, None) # type: ignore[arg-type]
                         if delta is None: break
-                        yield _passed(turn, delta)
+                        for ready in _passed(turn, delta): yield ready
                 _settle(turn, None)
+                for ready in turn.held: yield ready
                 return
             except BaseException as error:
                 told = _verdict(turn, error, watch is not None and watch.expired())
@@ -302,8 +306,6 @@ class ResilientLLM(LLM):
         return other
 
 # %% ../../nbs/llms/16_resilience.ipynb #0c94a749
-LOCAL = ("extractive", "hf", "scripted")
-
 def guard(
     llm: LLM,                          # a provider whose own retries are off
     config: LLMConfig,                 # the policies
@@ -313,7 +315,7 @@ def guard(
     tenant: str | None = None,
 ) -> LLM:
     "The model with the policies that its configuration asks for."
-    if not ((config.max_retries and config.provider not in LOCAL) or fallbacks or cache or config.cache or config.requests_per_minute or config.tokens_per_minute or config.prices or ledger): return llm
+    if not ((config.max_retries and config.provider not in ("extractive", "hf", "scripted")) or fallbacks or cache or config.cache or config.requests_per_minute or config.tokens_per_minute or config.prices or ledger): return llm
     if cache is None and config.cache: cache = Cache(open_workspace().prepare().cache / "replies.db", config.cache_ttl_s)
     chain = [llm, *(inner for other in fallbacks for inner in ([seat.llm for seat in other.seats] if isinstance(other, ResilientLLM) else [other]))]
     return ResilientLLM(chain, config, ledger, cache=cache, tenant=tenant)
@@ -329,9 +331,8 @@ async def amap(
 ) -> list[Reply | Exception]:                        # in the order of the prompts
     "Ask many things, a few at a time."
     from rich.progress import Progress
-    asked = list(prompts)
-    answers: list[Any] = [None] * len(asked)
-    waiting = iter(range(len(asked)))
+    asked: list[Any] = list(prompts)
+    answers, waiting = list[Any](asked), iter(range(len(asked)))
     with Progress(disable=not progress) as bar:
         task = bar.add_task("asking", total=len(asked))
         async def work() -> None:
