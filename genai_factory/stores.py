@@ -24,9 +24,9 @@ __all__ = ['SQLiteStore', 'RedisStore']
 
 # %% ../nbs/47_stores.ipynb #851c48d6
 _STEPS = ["""
-create table conversations (user text, conversation text, name text not null, messages integer not null, expires real, covers integer, summary text, primary key (user, conversation));
-create table messages (user text, conversation text, number integer, record text not null, primary key (user, conversation, number));
-create table facts (user text, key text, conversation text, number integer, record text not null, primary key (user, key))"""]
+create table conversations (user text, conversation text, name text not null, messages integer not null, expires real, covers integer, summary text, primary key (user, conversation)) without rowid;
+create table messages (user text, conversation text, number integer, record text not null, primary key (user, conversation, number)) without rowid;
+create table facts (user text, key text, conversation text, number integer, record text not null, primary key (user, key)) without rowid"""]
 
 def _connect(path: Path) -> sqlite3.Connection:
     "A connection to a file of the newest schema; an older one is lifted after a backup, a newer one is refused."
@@ -64,7 +64,8 @@ class _SQLiteFile:
             if any(word in str(error) for word in ("locked", "busy", "full", "readonly", "unable to open", "disk I/O")):
                 raise BusyError(f"{self.path} cannot be written now: {error}. Close what holds it, see that the disk has room, and try again.") from error
             raise DamagedError(f"{self.path} is damaged: {error}. Move it away, and restore it from a copy.") from error
-        except (sqlite3.DatabaseError, OverflowError) as error: raise DamagedError(f"{self.path} is damaged: {error}. Move it away, and restore it from a copy.") from error
+        except (sqlite3.DatabaseError, OverflowError, UnicodeError) as error:   # SQLite quotes broken names in its messages
+            raise DamagedError(f"{self.path} is damaged: {error}. Move it away, and restore it from a copy.") from error
 
     @contextmanager
     def _transaction(self, mode: str = "deferred") -> Iterator[sqlite3.Connection]:
@@ -90,7 +91,7 @@ class SQLiteStore(_SQLiteFile):
         "Messages of a conversation that has not expired, checked against what is there."
         said = database.execute("select messages, expires from conversations where user = ? and conversation = ?", (user, conversation)).fetchone()
         there = database.execute("select count(*), max(number) from messages where user = ? and conversation = ?", (user, conversation)).fetchone()
-        if there != ((said[0], said[0] - 1) if said else (0, None)): raise DamagedError(f"{self.path}: messages of a conversation are missing. Restore the file from a copy, or erase the conversation.")
+        if (said is not None and type(said[0]) is not int) or there != ((said[0], said[0] - 1) if said else (0, None)): raise DamagedError(f"{self.path}: messages of a conversation are missing. Restore the file from a copy, or erase the conversation.")
         return 0 if said is None or (said[1] is not None and said[1] <= self.clock()) else said[0]
 
     def append(self, user: str, conversation: str, messages: Sequence[Message], expected_version: int | None = None) -> int:

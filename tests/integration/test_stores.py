@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -127,6 +129,14 @@ def test_two_processes_lose_no_message(kind, tmp_path, request):
     assert any(a[0] == "A" and b[0] == "B" for a, b in zip(ids, ids[1:])) and any(a[0] == "B" and b[0] == "A" for a, b in zip(ids, ids[1:])), "they did not overlap"
 
 
+@dataclass(repr=False)
+class Written:
+    "A store's file, its bytes and what it says; not shown when a test fails"
+    file: Path
+    content: bytes
+    truth: tuple
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     "The bytes of a small store, and what it says"
@@ -139,13 +149,13 @@ def written(tmp_path_factory):
     store.add_fact("ann", Fact("city", "Graz", "c", (0,)))
     truth = (messages, ["c"], Summary("short", 3), store.facts("ann"))
     store.close()
-    return file, file.read_bytes(), truth
+    return Written(file, file.read_bytes(), truth)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_flipped_byte_never_gives_a_wrong_message(written, data):
-    file, content, truth = written
+    file, content, truth = written.file, written.content, written.truth
     place, bit = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 7))
     file.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1:])
     looks = ("read", "conversations", "summary", "facts")
