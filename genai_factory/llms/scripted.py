@@ -4,37 +4,60 @@
 
 # %% ../../nbs/llms/14_scripted.ipynb #427f01da
 from __future__ import annotations
+import inspect
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
-from ..core.base import LLM, Delta, Message, Usage, UsageError
+from ..core.base import LLM, Delta, Message, ToolCall, Usage, UsageError
 from ..core.configs import LLMConfig
 
 # %% auto #0
-__all__ = ['ScriptedLLM', 'make']
+__all__ = ['Line', 'asks', 'ScriptedLLM', 'make']
 
 # %% ../../nbs/llms/14_scripted.ipynb #fb38e993
+Line = str | Message | Sequence[Delta] | BaseException
+
+def asks(
+    *calls: tuple[str, dict[str, Any]], # tool names with their arguments; several are asked for at once
+    text: str = "",                     # what the model says beside it
+) -> Message:
+    "A scripted reply that asks for tools."
+    return Message("assistant", text, tool_calls=[ToolCall(f"call_{n}", name, json.dumps(arguments)) for n, (name, arguments) in enumerate(calls)])
+
+# %% ../../nbs/llms/14_scripted.ipynb #67ca12be
 class ScriptedLLM(LLM):
     "Gives prepared replies in order; a function is called with the messages."
     def __init__(self,
-        replies: Sequence[str] | Callable[[list[Message]], str] = (), # texts in order, or a function of the messages
+        replies: Sequence[Line] | Callable[[list[Message]], Any] = (), # in order, or a function (plain or async) of the messages
         model: str = "scripted",
     ):
         self.replies, self.model = replies, model
-        self.asked: list[list[Message]] = []       # every request so far
+        self.asked: list[list[Message]] = []          # every request so far
+        self.options: list[dict[str, Any]] = []       # what was asked for beside the messages, request by request
 
     async def astream(self, messages, *, tools=None, response_format=None, **options) -> AsyncIterator[Delta]:
         self.asked.append(list(messages))
-        text = self._next(messages)
-        words = text.split(" ")
-        for number, word in enumerate(words): yield Delta(word if number == 0 else " " + word)
-        read = sum(self.count_tokens(message.text) for message in messages)
-        yield Delta(usage=Usage(read, self.count_tokens(text)), finish_reason="stop", model=self.model)
+        self.options.append({"tools": tools, "response_format": response_format, **options})
+        line = self._next(messages)
+        if inspect.isawaitable(line): line = await line
+        if isinstance(line, BaseException): raise line
+        for delta in self._deltas(line, messages) if isinstance(line, (str, Message)) else line: yield delta
 
-    def _next(self, messages: list[Message]) -> str:
+    def _next(self, messages: list[Message]) -> Any:
         if callable(self.replies): return self.replies(messages)
         if len(self.asked) > len(self.replies):
             raise UsageError(f"The script has {len(self.replies)} replies and was asked {len(self.asked)} times. Add replies, or pass a function.")
         return self.replies[len(self.asked) - 1]
+
+    def _deltas(self, line: str | Message, messages: list[Message]) -> list[Delta]:
+        "Word by word, then the tool calls, then what it cost."
+        text, calls = (line, []) if isinstance(line, str) else (line.text, line.tool_calls)
+        words = text.split(" ") if text or not calls else []
+        read = sum(self.count_tokens(message.text) for message in messages)
+        written = self.count_tokens(text) + sum(self.count_tokens(call.arguments) for call in calls)
+        last = Delta(usage=Usage(read, written), finish_reason="tool_calls" if calls else "stop", model=self.model)
+        return [*(Delta(" " + word if number else word) for number, word in enumerate(words)), *(Delta(tool_call=call) for call in calls), last]
 
 def make(config: LLMConfig) -> ScriptedLLM:
     "From a configuration: `options.replies` holds the texts."
