@@ -16,7 +16,7 @@ from .remote import Reader, RemoteLLM, toolbox
 DEFAULT_MAX_TOKENS = 1024   # the API requires a bound
 
 # %% auto #0
-__all__ = ['DEFAULT_MAX_TOKENS', 'CHOICES', 'REASONS', 'COUNTS', 'to_wire', 'tool_rows', 'marked', 'counts', 'total',
+__all__ = ['DEFAULT_MAX_TOKENS', 'CHOICES', 'REASONS', 'COUNTS', 'SAMPLING', 'to_wire', 'tool_rows', 'marked', 'counts', 'total',
            'MessageReader', 'AnthropicLLM', 'native_form', 'make']
 
 # %% ../../nbs/llms/11_anthropic.ipynb #12e37f13
@@ -123,6 +123,8 @@ class MessageReader(Reader):
         elif block.get("type") in ("thinking", "redacted_thinking"): yield Delta(part=Part("reasoning", block, origin="operator"))
 
 # %% ../../nbs/llms/11_anthropic.ipynb #73720325
+SAMPLING = ("temperature", "top_p", "top_k")
+
 class AnthropicLLM(RemoteLLM):
     "Anthropic's Messages API."
     package, client, variable = "anthropic", "AsyncAnthropic", "ANTHROPIC_API_KEY"
@@ -132,10 +134,13 @@ class AnthropicLLM(RemoteLLM):
         asked = {"max_tokens": c.max_tokens or DEFAULT_MAX_TOKENS, "temperature": c.temperature, **options}
         offered, choice = toolbox(tools, form, way, asked.pop("tool_choice", None))
         rows = tool_rows(offered, choice, asked.pop("parallel_tool_calls", None))
+        sampling = {key: asked.pop(key) for key in SAMPLING if asked.get(key) is not None}
+        if sampling: asked["extra_body"] = {**sampling, **asked.get("extra_body", {})}
         if stop := asked.pop("stop", None): asked["stop_sequences"] = [stop] if isinstance(stop, str) else stop
         if way == "native": asked["output_config"] = {**asked.get("output_config", {}), "format": native_form(form)}
         rows = marked(system, rows, asked.pop("prompt_cache", None))
-        return {"model": self.model, "messages": turns, "stream": True, **rows, **{key: value for key, value in asked.items() if value is not None}}
+        kept = {key: value for key, value in asked.items() if value is not None}
+        return {"model": self.model, "messages": turns, "stream": True, **rows, **kept}
 
     def open(self, client, asked): return client.messages.create(**asked)
     def reader(self, form): return MessageReader(form)

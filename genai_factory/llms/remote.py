@@ -69,12 +69,13 @@ def retry_after(headers: Any) -> float | None: # seconds
 # %% ../../nbs/llms/26_remote.ipynb #9af066b0
 def refused(error: Any, llm: RemoteLLM) -> FactoryError:
     "A status of 400 or more in our words."
-    status, said = error.status_code, f"{llm.where} answered {error.status_code} for model '{llm.model}': {error.message}"
-    wait = retry_after(error.response.headers)
+    status, wait, body = error.status_code, retry_after(error.response.headers), error.body if isinstance(error.body, dict) else {}
+    inner = body["error"] if isinstance(body.get("error"), dict) else body
+    said = f"{llm.where} answered {status} for model '{llm.model}': {str(inner.get('message') or error.message).rstrip('.')}"
     if status in (401, 403):
         return final(UnavailableError(f"{llm.where} refused the key ({status}). Check {llm.variable}, and that it may use '{llm.model}'."))
     if "insufficient_quota" in str(error.body): return final(RateLimitError(f"{said}. The account's quota is spent: waiting does not help."))
-    if status == 429 or (status in (503, 529) and wait is not None): return RateLimitError(f"{said}. Slow down{f', and wait {wait:g} s' * bool(wait)}.", wait)
+    if status == 429 or (status in (503, 529) and wait is not None): return RateLimitError(f"{said}. Wait {f'{wait:g} s' if wait else 'a little'} and ask again.", wait)
     if status in (408, 409) or status >= 500: return UnavailableError(f"{said}. Try again later.")
     if status == 413 or TOO_LONG.search(str(error.body)): return ContextLengthError(f"{said}. Shorten the request: fewer messages or passages.")
     if FILTERED.search(str(error.body)): return RefusalError(f"{said}. The provider's filter stopped the request.")
@@ -97,10 +98,11 @@ def translated(error: Exception, llm: RemoteLLM, partial: str | None) -> Excepti
         return UsageError(f"{error}: {llm.package} has no such option. Fields of another server go into options: {{extra_body: {{…}}}}.")
     wire = type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2")
     if not (wire or isinstance(error, (sdk.APIError, ValueError))): return error
+    why = str(error.__cause__ or error).rstrip(".") or type(error.__cause__ or error).__name__
     if partial is not None:
-        return StreamInterrupted(f"The answer of {where} broke off after {len(partial)} characters ({error}). It is not complete: ask again.", partial)
+        return StreamInterrupted(f"The answer of {where} broke off after {len(partial)} characters ({why}). It is not complete: ask again.", partial)
     if isinstance(error, ValueError): return error
-    return UnavailableError(f"{where} does not answer: {error} Is the server up, and base_url right?")
+    return UnavailableError(f"{where} does not answer: {why}. Is the server up, and base_url right?")
 
 LIMITS = {"connect": "connect_timeout_s", "first token": "first_token_timeout_s", "between tokens": "token_timeout_s", "total": "timeout_s"}
 

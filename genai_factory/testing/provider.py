@@ -137,7 +137,7 @@ def openai_events(answer: Answer, model: str = "test-model", include_usage: bool
         elif "usage in choices" in answer.shapes: rows.append({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": None}], "usage": told})
         elif include_usage: rows.append({"choices": [], "usage": told})
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": answer.model or model}
-    return [f"data: {json.dumps({**head, **row})}\n\n" for row in rows] + ["data: [DONE]\n\n"] * ("no done" not in answer.shapes)
+    return [f"data: {json.dumps({**head, **row}, ensure_ascii=False)}\n\n" for row in rows] + ["data: [DONE]\n\n"] * ("no done" not in answer.shapes)
 
 # %% ../../nbs/testing/93_provider.ipynb #01e61c97
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
@@ -191,7 +191,7 @@ def anthropic_events(answer: Answer, model: str = "test-model") -> list[str]:
     for index, block in enumerate(body["content"]): rows += _block_events(index, block, answer)
     rows += [{"type": "message_delta", "delta": {"stop_reason": body["stop_reason"], "stop_sequence": None}, **last}, {"type": "message_stop"}]
     if "pings" in answer.shapes: rows = [r for row in rows for r in (row, {"type": "ping"})]
-    return [f"event: {row['type']}\ndata: {json.dumps(row)}\n\n" for row in rows]
+    return [f"event: {row['type']}\ndata: {json.dumps(row, ensure_ascii=False)}\n\n" for row in rows]
 
 # %% ../../nbs/testing/93_provider.ipynb #535f5d95
 @dataclass

@@ -1,176 +1,185 @@
-"""The real SDKs against a local server that speaks their wire formats."""
+"""The real client libraries against a provider on this machine: the contract's suite, and what each wire format asks for."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import traceback
+from pathlib import Path
 
 import pytest
 
-from genai_factory import make_llm
-from genai_factory.core.base import UnavailableError, UsageError
+import genai_factory
+from genai_factory import build, make_llm
+from genai_factory.core.base import Document, Message, Passage
+from genai_factory.core.errors import RateLimitError, StreamInterrupted, UnavailableError, UsageError
+from genai_factory.testing.llms import ADD, NOW, QUESTION, Offer, RemoteLLMContract
+from genai_factory.testing.provider import Answer, ProviderServer, call, refuse
 
-
-class Provider(ThreadingHTTPServer):
-    "Gives the prepared answers in order: a status with headers and a body, or a list of events to stream"
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers, self.asked, self.paths = [], [], []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self): return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def log_message(self, *_): pass
-
-    def do_POST(self):
-        self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.server.paths.append(self.path)
-        answer = self.server.answers.pop(0)
-        if isinstance(answer, tuple): return self.whole(*answer)
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for event in answer:
-            if event == "cut":
-                self.close_connection = True
-                return
-            data = event.encode()
-            self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-        self.wfile.write(b"0\r\n\r\n")
-
-    def whole(self, status, headers, body):
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        for key, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items(): self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-
-@pytest.fixture
-def server():
-    server = Provider()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def openai_events(*texts, calls=(), finish="stop", usage=True):
-    def chunk(**kw): return "data: " + json.dumps({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m-1", "choices": [], **kw}) + "\n\n"
-    def choice(delta, finish=None): return {"index": 0, "delta": delta, "finish_reason": finish}
-    events = [chunk(choices=[choice({"role": "assistant", "content": ""})])]
-    events += [chunk(choices=[choice({"content": text})]) for text in texts]
-    events += [chunk(choices=[choice({"tool_calls": [call]})]) for call in calls]
-    events += [chunk(choices=[choice({}, finish)])]
-    if usage: events += [chunk(usage={"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13, "prompt_tokens_details": {"cached_tokens": 3},
-                                      "completion_tokens_details": {"reasoning_tokens": 1}})]
-    return [*events, "data: [DONE]\n\n"]
-
-
-def anthropic_events(*texts, tool=None):
-    def event(kind, **kw): return f"event: {kind}\ndata: {json.dumps({'type': kind, **kw})}\n\n"
-    usage = {"input_tokens": 6, "output_tokens": 1, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 0}
-    events = [event("message_start", message={"id": "m", "type": "message", "role": "assistant", "model": "m-1", "content": [], "stop_reason": None,
-                                              "stop_sequence": None, "usage": usage}),
-              event("content_block_start", index=0, content_block={"type": "text", "text": ""})]
-    events += [event("content_block_delta", index=0, delta={"type": "text_delta", "text": text}) for text in texts]
-    events += [event("content_block_stop", index=0)]
-    if tool:
-        events += [event("content_block_start", index=1, content_block={"type": "tool_use", "id": "t1", "name": tool[0], "input": {}})]
-        events += [event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": piece}) for piece in tool[1]]
-        events += [event("content_block_stop", index=1)]
-    reason = "tool_use" if tool else "end_turn"
-    return [*events, event("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage={"output_tokens": 4}), event("message_stop")]
-
-
-def llm(provider, server, **settings):
-    base = f"{server.url}/v1" if provider == "openai" else server.url
-    return make_llm(f"{provider}:m", base_url=base, api_key="k", **{"max_retries": 1, **settings})
-
-
-EVENTS = {"openai": openai_events, "anthropic": anthropic_events}
 both = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
 
-@both
-def test_streamed_and_whole_replies_agree(provider, server):
-    server.answers = [EVENTS[provider]("Hel", "lo", " there")] * 2
-    model = llm(provider, server)
-    deltas = list(model.stream("Hi"))
-    reply = model.chat("Hi")
-    assert "".join(d.text for d in deltas) == reply.text == "Hello there" and [d.text for d in deltas][:3] == ["Hel", "lo", " there"]
-    assert deltas[-1].usage == reply.usage and (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (9, 4, 3)
-    assert reply.finish_reason == "stop" and reply.model == "m-1" and server.asked[0]["stream"] is True
+class TestOpenAI(RemoteLLMContract): provider = "openai"
+class TestAnthropic(RemoteLLMContract): provider = "anthropic"
 
 
-def test_openai_tool_calls_in_pieces(server):
-    pieces = [{"index": 0, "id": "a", "function": {"name": "add", "arguments": ""}}, {"index": 0, "function": {"arguments": '{"x"'}},
-              {"index": 1, "id": "b", "function": {"name": "now", "arguments": ""}}, {"index": 0, "function": {"arguments": ": 1}"}}]
-    server.answers = [openai_events(calls=pieces, finish="tool_calls")]
-    calls = llm("openai", server).chat("Hi").message.tool_calls
-    assert [(c.id, c.name, c.arguments) for c in calls] == [("a", "add", '{"x": 1}'), ("b", "now", "{}")]
+def llm(provider, server, **settings):
+    return make_llm(f"{provider}:m", **{**server.settings(provider), "max_retries": 0, **settings})
 
 
-def test_anthropic_tool_call_in_pieces(server):
-    server.answers = [anthropic_events("Let me see.", tool=("add", ['{"x"', ": 1}"]))]
-    reply = llm("anthropic", server).chat("Hi")
-    assert reply.text == "Let me see." and reply.finish_reason == "tool_calls"
-    assert [(c.name, c.arguments) for c in reply.message.tool_calls] == [("add", '{"x": 1}')]
+def asked(provider, *answers, settings=None, **options):
+    "The body of the request that these options make"
+    with ProviderServer(*(answers or ["Fine."])) as server:
+        llm(provider, server, **(settings or {})).chat([Message("system", "Be brief."), Message("user", QUESTION)], **options)
+        return server.requests[-1].body
 
 
-@both
-def test_a_busy_server_is_asked_again(provider, server):
-    server.answers = [(429, {"Retry-After": "0"}, {"error": {"message": "slow down", "type": "rate_limit"}}), EVENTS[provider]("Yes")]
-    assert llm(provider, server).chat("Hi").text == "Yes" and len(server.asked) == 2
+def test_openai_requests():
+    body = asked("openai", settings={"temperature": 0.5, "seed": 3, "options": {"top_p": 0.9, "prompt_cache": "5m"}}, max_tokens=7, stop=["END"])
+    assert body == {"model": "m", "stream": True, "stream_options": {"include_usage": True}, "temperature": 0.5, "seed": 3, "top_p": 0.9, "max_tokens": 7,
+                    "stop": ["END"], "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": QUESTION}]}
+    body = asked("openai", tools=[ADD, NOW], tool_choice="add", parallel_tool_calls=False)
+    assert body["tools"][0] == {"type": "function", "function": {"name": "add", "description": ADD.description, "parameters": ADD.parameters}}
+    assert body["tool_choice"] == {"type": "function", "function": {"name": "add"}} and body["parallel_tool_calls"] is False
+    assert asked("openai", tools=[NOW], tool_choice="required")["tool_choice"] == "required" and "tool_choice" not in asked("openai", tools=[NOW])
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & set(asked("openai", tool_choice="auto", parallel_tool_calls=True))
 
 
-@both
-@pytest.mark.parametrize("status, kind, said", [(500, UnavailableError, "answered 500"), (401, UnavailableError, "refused the key"), (404, UsageError, "It refused the request")])
-def test_refusals_say_what_to_do(provider, server, status, kind, said):
-    server.answers = [(status, {}, {"error": {"message": "no", "type": "x"}})] * 2
-    with pytest.raises(kind, match=said): llm(provider, server).chat("Hi")
+def test_anthropic_requests():
+    body = asked("anthropic", settings={"temperature": 0.5, "seed": 3, "options": {"top_k": 4}}, max_tokens=7, stop="END")
+    assert body == {"model": "m", "stream": True, "temperature": 0.5, "top_k": 4, "max_tokens": 7, "stop_sequences": ["END"], "system": "Be brief.",
+                    "messages": [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}]}
+    body = asked("anthropic", tools=[ADD, NOW], tool_choice="add", parallel_tool_calls=False)
+    assert body["tools"][0] == {"name": "add", "description": ADD.description, "input_schema": ADD.parameters}
+    assert body["tool_choice"] == {"type": "tool", "name": "add", "disable_parallel_tool_use": True}
+    choices = [asked("anthropic", tools=[NOW], tool_choice=c)["tool_choice"]["type"] for c in ("auto", "none", "required")]
+    assert choices == ["auto", "none", "any"] and "tool_choice" not in asked("anthropic", tools=[NOW])
 
 
-@both
-def test_a_cut_stream_is_an_error_not_a_short_answer(provider, server):
-    server.answers = [[*EVENTS[provider]("Hello", "there")[:3], "cut"]]
-    got = []
-    with pytest.raises(UnavailableError, match="broke off|does not answer"):
-        for delta in llm(provider, server).stream("Hi"): got.append(delta.text)
-    assert "Hello" in "".join(got)
-
-
-@both
-def test_a_server_that_is_not_there_is_named(provider, server):
-    model = llm(provider, server, max_retries=0)
-    server.shutdown(); server.server_close()
-    with pytest.raises(UnavailableError, match="127.0.0.1"): model.chat("Hi")
+@pytest.mark.parametrize("keep, mark", [("5m", {"type": "ephemeral", "ttl": "5m"}), ("1h", {"type": "ephemeral", "ttl": "1h"})])
+def test_marks_for_the_prompt_cache(keep, mark):
+    body = asked("anthropic", settings={"options": {"prompt_cache": keep}}, tools=[ADD, NOW])
+    assert body["system"] == [{"type": "text", "text": "Be brief.", "cache_control": mark}]
+    assert [row.get("cache_control") for row in body["tools"]] == [None, mark] and "prompt_cache" not in body
+    assert "cache_control" not in json.dumps(asked("anthropic", tools=[ADD]))
+    with pytest.raises(UsageError, match="say 5m or 1h"): asked("anthropic", prompt_cache="2h")
 
 
 @both
-def test_a_missing_key_names_its_variable(provider, monkeypatch):
-    variable = f"{provider.upper()}_API_KEY"
-    monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(UnavailableError, match=variable): make_llm(f"{provider}:m").chat("Hi")
-    with pytest.raises(UsageError, match="Which model"): make_llm(provider)
+def test_forms_go_native_first_then_by_tool_then_in_words(provider):
+    good, refused = {"product": "car", "rate": 4.9}, refuse(400, "unknown field")
+    with ProviderServer(good, good, refused, refused, good, good) as server:
+        model = llm(provider, server)
+        assert model.chat(QUESTION, response_format=Offer).parsed == Offer(**good) == model.chat(QUESTION, response_format=Offer).parsed
+        assert model.chat(QUESTION, response_format=Offer, tools=[NOW]).parsed == Offer(**good) and model.structured == "prompt"
+        assert model.chat(QUESTION, response_format=Offer).parsed == Offer(**good)
+    native, _, first, by_tool, in_words, again = [r.body for r in server.requests]
+    if provider == "openai":
+        form = native["response_format"]["json_schema"]
+        assert form["strict"] is True and form["schema"]["additionalProperties"] is False and form["schema"]["required"] == ["product", "rate"]
+    else: assert native["output_config"]["format"]["schema"]["additionalProperties"] is False
+    assert ("response_format" in first or "output_config" in first) and len(first["tools"]) == 1
+    assert len(by_tool["tools"]) == 2 and by_tool["tool_choice"] in ("required", {"type": "any"}) and "Offer" in json.dumps(by_tool["tools"][1])
+    for body in (in_words, again): assert "fits this JSON schema" in json.dumps(body) and not {"response_format", "output_config"} & set(body)
 
 
 @both
-def test_passages_are_rendered_under_their_names(provider, server):
-    from genai_factory.core.base import Document, Passage
+def test_the_way_can_be_fixed_and_a_refusal_is_then_final(provider):
+    with ProviderServer({"product": "car", "rate": 1}, refuse(400, "no tools here")) as server:
+        model = llm(provider, server, structured="tool")
+        assert model.chat(QUESTION, response_format=Offer).parsed.rate == 1 and "Offer" in json.dumps(server.requests[0].body["tool_choice"])
+        with pytest.raises(UsageError, match="no tools here"): model.chat(QUESTION, response_format=Offer)
+        assert len(server.requests) == 2
+
+
+@both
+def test_when_every_way_is_refused_the_first_refusal_is_told_and_nothing_is_remembered(provider):
+    with ProviderServer(refuse(400, "your account is odd"), refuse(400, "second"), refuse(422, "third")) as server:
+        model = llm(provider, server)
+        with pytest.raises(UsageError, match="your account is odd"): model.chat(QUESTION, response_format=Offer)
+        assert model.structured == "native" and len(server.requests) == 3
+
+
+@both
+def test_forms_that_the_native_way_does_not_know(provider):
+    with ProviderServer({"a": 1}, "[1, 2]") as server:
+        model = llm(provider, server)
+        assert model.chat(QUESTION, response_format=dict[str, int]).parsed == {"a": 1} and "tools" in server.requests[0].body
+        assert model.chat(QUESTION, response_format=list[int]).parsed == [1, 2] and "tools" not in server.requests[1].body
+
+
+def test_thoughts_go_back_unchanged_and_only_to_their_provider():
+    replies = {}
+    for provider in ("openai", "anthropic"):
+        with ProviderServer(Answer("It is noon.", reasoning=["The clock ", "knows."])) as server: replies[provider] = llm(provider, server).chat(QUESTION).message
+    turns = [Message("user", QUESTION), replies["openai"], Message("user", "And?"), replies["anthropic"], Message("user", "Sure?")]
+    with ProviderServer("Yes.", "Yes.") as server:
+        llm("openai", server).chat(turns)
+        llm("anthropic", server).chat(turns)
+    sent = server.requests[0].messages
+    assert sent[1] == {"role": "assistant", "content": "It is noon.", "reasoning_content": "The clock knows."} and sent[3] == {"role": "assistant", "content": "It is noon."}
+    sent = server.requests[1].messages
+    signed = {"type": "thinking", "thinking": "The clock knows.", "signature": "signed-by-the-provider"}
+    assert [b["type"] for b in sent[1]["content"]] == ["text"] and sent[3]["content"] == [signed, {"type": "text", "text": "It is noon."}]
+
+
+def test_a_call_that_was_no_object_can_still_be_replayed():
+    turns = [Message("user", QUESTION), Message("assistant", tool_calls=[call("add")]), Message("tool", "no", tool_call_id="call_add")]
+    turns[1].tool_calls[0].arguments = '{"x": '
+    with ProviderServer("Sorry.") as server: llm("anthropic", server).chat(turns, tools=[ADD])
+    assert server.requests[0].messages[1]["content"][0]["input"] == {"not_an_object": '{"x": '}
+
+
+@both
+def test_passages_are_rendered_under_their_names(provider):
     from genai_factory.prompts import rag_prompt
-    server.answers = [EVENTS[provider]("ok")]
     text = "Fees are none."
-    llm(provider, server).chat(rag_prompt("What?", [Passage(text, Document("a/fees.md", text), 0, len(text))]))
-    sent = json.dumps(server.asked[0])
+    with ProviderServer("ok") as server: llm(provider, server).chat(rag_prompt("What?", [Passage(text, Document("a/fees.md", text), 0, len(text))]))
+    sent = json.dumps(server.requests[0].body)
     assert "[fees]\\nFees are none." in sent and "What?" in sent
 
 
+@both
+def test_a_wrong_key_names_its_variable_and_is_not_worth_a_retry(provider, monkeypatch):
+    variable = f"{provider.upper()}_API_KEY"
+    with ProviderServer("never", api_key="right") as server, pytest.raises(UnavailableError, match=variable) as caught: llm(provider, server, api_key="wrong").chat("Hi")
+    assert caught.value.retryable is False and "wrong" not in str(caught.value)
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(UnavailableError, match=variable) as caught: make_llm(f"{provider}:m").chat("Hi")
+    assert caught.value.retryable is False
+    with pytest.raises(UsageError, match="Which model"): make_llm(provider)
+
+
+def test_a_spent_quota_is_not_worth_a_retry():
+    with ProviderServer(refuse(429, "insufficient_quota: pay your bill")) as server, pytest.raises(RateLimitError, match="quota is spent") as caught:
+        llm("openai", server).chat("Hi")
+    assert caught.value.retryable is False
+
+
+@both
+def test_options_that_the_client_does_not_know(provider):
+    with ProviderServer("Fine.") as server:
+        with pytest.raises(UsageError, match="extra_body"): llm(provider, server).chat("Hi", best_guess=True)
+        llm(provider, server).chat("Hi", extra_body={"best_guess": True})
+    assert len(server.requests) == 1 and server.requests[0].body["best_guess"] is True
+
+
+def our_frames(error):
+    "The functions of ours in a traceback, its causes included"
+    ours, seen = str(Path(genai_factory.__file__).parent), []
+    while error is not None:
+        seen += [f.name for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(ours)]
+        error = error.__cause__
+    return seen
+
+
+@both
+@pytest.mark.parametrize("answer, kind", [(refuse(500), UnavailableError), (Answer("a b", fault="break", after=2), StreamInterrupted)])
+def test_a_failure_in_the_client_shows_few_frames_of_ours(provider, answer, kind):
+    import asyncio
+    with ProviderServer(answer) as server, pytest.raises(kind) as caught: asyncio.run(llm(provider, server).achat("Hi"))
+    frames = our_frames(caught.value)
+    assert set(frames) <= {"achat", "relay", "opened", "within"} and len(set(frames)) <= 3, frames
+
+
 def test_the_factory_takes_dictionaries_and_refuses_unknown_keys():
-    from genai_factory import build
     assert build("llm", {"provider": "openai", "model": "m"}).model == "m"
     with pytest.raises(UsageError, match="Did you mean 'temperature'"): build("llm", {"provider": "openai", "temprature": 1})
     with pytest.raises(UsageError, match="Did you mean 'openai'"): make_llm("opnai:m")
