@@ -6,7 +6,10 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # type checkers read it as True; importing `typing` would cost 20 ms
 
 _LAZY = {  # public name -> module that defines it
-    "make_llm": "factory", "make_evaluator": "factory", "register": "factory", "build": "factory",
+    "make_llm": "factory", "make_agent": "factory", "make_tool": "factory", "make_prompt": "factory", "make_evaluator": "factory",
+    "register": "factory", "build": "factory",
+    "compose": "orchestrator", "run_agents": "orchestrator", "evaluate": "orchestrator", "with_memory": "orchestrator",
+    "tool": "tools.toolset", "Toolset": "tools.toolset",
     "Assistant": "assistant.inference",
     "open_index": "rag.index",
     "open_workspace": "core.settings",
@@ -34,7 +37,10 @@ if TYPE_CHECKING:
     from .core.base import LLM as LLM, Document as Document, FactoryError as FactoryError, Message as Message
     from .core.base import Passage as Passage, Reply as Reply
     from .core.settings import open_workspace as open_workspace
-    from .factory import build as build, make_evaluator as make_evaluator, make_llm as make_llm, register as register
+    from .factory import build as build, make_agent as make_agent, make_evaluator as make_evaluator, make_llm as make_llm
+    from .factory import make_prompt as make_prompt, make_tool as make_tool, register as register
+    from .orchestrator import compose as compose, evaluate as evaluate, run_agents as run_agents, with_memory as with_memory
+    from .tools.toolset import Toolset as Toolset, tool as tool
     from .ops.flow import run_flow as run_flow
     from .ops.runner import run_job as run_job
     from .rag.index import open_index as open_index

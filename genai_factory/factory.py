@@ -134,13 +134,13 @@ def make_agent(
     **settings: Any,            # fields of AgentConfig
 ) -> Agent:
     "An agent with its model, tools, limits and members."
+    given = {f"given {n}": one for n, one in enumerate(tools or ())}
     base = {"kind": which} if isinstance(which, str) else dict(which)
-    config = check(AgentConfig, {**base, **settings}, "make_agent")
+    config = check(AgentConfig, {**base, **settings, **({"tools": list(given)} if tools is not None else {})}, "make_agent")
     def resolve(kind: str, wanted: Any) -> Any:
-        if kind == "llm" and llm is not None: return llm
-        return build(kind, wanted)
-    made = find("agent", config.kind)
-    return made(config, resolve, tools) if tools is not None else made(config, resolve)
+        if kind == "llm" and llm is not None: return make_llm(llm) if isinstance(llm, (str, LLMConfig)) else llm
+        return given[wanted] if kind == "tool" and wanted in given else build(kind, wanted)
+    return find("agent", config.kind)(config, resolve)
 
 MAKERS: dict[str, tuple[Callable[..., Any], type[Config]]] = {
     "llm": (make_llm, LLMConfig), "agent": (make_agent, AgentConfig), "tool": (make_tool, ToolConfig), "prompt": (make_prompt, PromptConfig),

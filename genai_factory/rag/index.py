@@ -232,9 +232,11 @@ def _serving(folder: Path, fingerprint: str) -> int:
 @contextlib.contextmanager
 def _bar(total: int, show: bool) -> Iterator[Any]:
     "A function to report progress to; it draws a bar where somebody can see it."
+    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-    with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(), transient=True) as bar:
-        if not show or not bar.console.is_terminal: bar.stop(); bar.disable = True
+    console = Console()
+    seen = show and (console.is_terminal or console.is_jupyter)     # a log or a pipe gets no bar, and no empty line either
+    with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True, disable=not seen) as bar:
         task = bar.add_task("Embedding", total=total)
         yield lambda done: bar.advance(task, done)
 
