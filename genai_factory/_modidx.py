@@ -113,6 +113,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'genai_factory/agents/react.py'),
                                             'genai_factory.agents.react.ReactAgent.__init__': ( 'agents/react.html#reactagent.__init__',
                                                                                                 'genai_factory/agents/react.py'),
+                                            'genai_factory.agents.react.ReactAgent.make_seat': ( 'agents/react.html#reactagent.make_seat',
+                                                                                                 'genai_factory/agents/react.py'),
                                             'genai_factory.agents.react.ReactAgent.seat': ( 'agents/react.html#reactagent.seat',
                                                                                             'genai_factory/agents/react.py'),
                                             'genai_factory.agents.react.ReactAgent.tidy': ( 'agents/react.html#reactagent.tidy',

@@ -20,7 +20,7 @@ def shown(
     url: str,   # as it was given
 ) -> str:       # at most 200 characters, no control characters, no password
     "A URL as it may stand in a message or a log."
-    masked = re.sub(r"//[^/?#@]*@", "//…@", str(url))
+    masked = re.sub(r"//[^/?#]*@", "//…@", str(url))
     short = masked if len(masked) <= 200 else masked[:199] + "…"
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short)
 

@@ -3,11 +3,15 @@
 import gzip
 import ipaddress
 import json
+import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -205,6 +209,45 @@ def test_rebinding_behind_a_redirect(site, secret, network_attempts):
     assert (caught.value.rule, caught.value.hop, site.connections) == ("loopback", 1, 1)
 
 
+ISLAND = """
+import sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from genai_factory.core.addresses import ForbiddenError
+from genai_factory.core.fetch import Policy, fetch
+seen, asked = [], []
+class Site(BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
+    def do_GET(self):
+        seen.append(self.server.server_address[0])
+        self.send_response(200); self.send_header("Content-Type", "text/plain"); self.end_headers(); self.wfile.write(self.headers["Host"].encode())
+for address in ("93.184.215.14", "127.0.0.1"): threading.Thread(target=ThreadingHTTPServer((address, 80), Site).serve_forever, daemon=True).start()
+async def rebind(host, port):
+    asked.append(host)
+    return ["93.184.215.14"] if len(asked) == 1 else ["127.0.0.1"]
+policy = Policy(resolve=rebind)
+assert fetch("http://shop.example/", policy=policy).text == "shop.example" and asked == ["shop.example"]
+try: fetch("http://shop.example/", policy=policy)
+except ForbiddenError as error: assert error.rule == "loopback"
+else: sys.exit("the second answer was believed")
+assert seen == ["93.184.215.14"], seen
+"""
+
+
+def test_a_public_address_is_reached_and_the_next_lie_is_not(tmp_path):
+    "A network of its own, in which this machine plays a public server: the default policy, real sockets, port 80"
+    unshare = shutil.which("unshare")
+    alone = [unshare or "unshare", "-n", "sh", "-c", "ip link set lo up && ip addr add 93.184.215.14/32 dev lo && exec \"$0\" \"$@\""]
+    if not unshare or subprocess.run([*alone, "true"], capture_output=True).returncode: pytest.skip("this machine lends no network namespaces")
+    done = subprocess.run([*alone, sys.executable, "-c", ISLAND], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+
+
+def test_passwords_are_not_repeated():
+    for url in ("http://anna:secret@host.example/", "http://anna:se@secret@host.example/", "ftp://anna:secret@host.example/", "http://anna:secret@[::1/"):
+        with pytest.raises(ForbiddenError) as caught: fetch(url)
+        assert "secret" not in str(caught.value)
+
+
 INWARD = ["http://127.0.0.1:{p}/", "http://localhost:{p}/", "http://2130706433:{p}/", "http://[::1]:{p}/", "http://[::ffff:127.0.0.1]:{p}/", "//127.0.0.1:{p}/", "//localhost:{p}/x",
           "http://inward.example:{p}/", "http://a@127.0.0.1:{p}/", "file:///etc/passwd", "gopher://127.0.0.1:{p}/", "http://169.254.169.254/", "http://127.0.0.1:{p}\t/",
           "javascript:alert(1)", "http://[::1", "http:\\\\127.0.0.1:{p}\\", "\\\\127.0.0.1:{p}\\", "/\t/127.0.0.1:{p}/", "http://metadata.google.internal/"]
@@ -217,6 +260,21 @@ def test_redirects_inward(status, place, site, secret):
     policy = Policy(allow=(site.place,), ports=(80, 443, secret.port), resolve=names(**{"inward.example": ["127.0.0.1"]}))
     with pytest.raises(ForbiddenError) as caught: fetch(f"{site.url}/?status={status}&to={to}", policy=policy)
     assert site.connections == 1 and caught.value.hop in (0, 1)
+
+
+def test_a_redirect_with_odd_characters_is_refused_as_such(site):
+    "Even where it would lead to an allowed place: the standard library's joining drops tabs in silence"
+    for onward in ("/%09page", "/page%5C", "/%C2%ADpage"):
+        with pytest.raises(ForbiddenError) as caught: fetch(f"{site.url}/?status=302&to={onward}", policy=Policy(allow=(site.place,)))
+        assert (caught.value.rule, caught.value.hop) == ("characters", 1)
+
+
+def test_a_port_beyond_the_last_is_no_port():
+    with pytest.raises(ForbiddenError, match="at most 65535"): parse_url("http://a.example:65536/")
+    assert parse_url("http://a.example:65535/").port == 65535
+
+
+def test_an_address_with_a_zone_is_no_public_server(): assert forbidden("2606:4700::1111") == "" and forbidden("2606:4700::1111%eth0") == "zone"
 
 
 def test_too_many_redirects(site):
@@ -487,6 +545,10 @@ def test_any_text_is_read_or_refused(url):
 @settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=200), charset=st.text(max_size=20) | st.sampled_from(["utf-16", "punycode", "idna", "utf_7", "zip", "cp949", "windows-1251", "iso-2022-jp", "unicode_escape"]))
 def test_decoding_never_fails(data, charset): assert isinstance(decode_text(data, charset), str)
+
+
+def test_codecs_that_are_no_character_sets_are_not_used():
+    for name in ("punycode", "idna", "unicode_escape", "utf-7", "rot13", "undefined"): assert decode_text(rb"a-b \u0041 +AEE-", name) == r"a-b \u0041 +AEE-"
 
 
 def test_every_character_set_that_is_honoured_exists():
