@@ -182,7 +182,6 @@ def _text(reader: CallReader, last: bool) -> tuple[list, bool]:
     if not reader.said:
         if reader.calls: reader.rest = reader.rest.lstrip(" \t\r\n;,")      # between calls
         if reader.rest.lstrip()[:1] == "{": reader.rest, reader.kind = reader.rest.lstrip(), "{"; return [], True
-        if not reader.rest.strip() and not last: return [], False
     places = [(reader.rest.find(opener), opener) for opener in OPENERS if opener in reader.rest]
     if places:
         at, opener = min(places)
@@ -191,7 +190,9 @@ def _text(reader: CallReader, last: bool) -> tuple[list, bool]:
         reader.said = bool(found) and opener != "<|python_tag|>"
         return found, True
     held = 0 if last else max((n for o in OPENERS for n in range(1, len(o)) if reader.rest.endswith(o[:n])), default=0)
-    text, reader.rest = reader.rest[:len(reader.rest) - held], reader.rest[len(reader.rest) - held:]
+    text = reader.rest[:len(reader.rest) - held]
+    if not (reader.said or text.strip() or last): return [], False
+    reader.rest = reader.rest[len(text):]
     reader.said = reader.said or bool(text.strip())
     return [text], False
 
@@ -212,15 +213,14 @@ def _tagged(reader: CallReader, last: bool) -> tuple[list, bool]:
 def _bare(reader: CallReader, last: bool) -> tuple[list, bool]:
     "An answer that begins with an object: a call, if it has a name and arguments."
     end, _ = object_end(reader.rest)
-    if end is None:
-        if not last: return [], False
-        text, reader.rest = reader.rest, ""
-        return ["" if re.match(r'\{\s*"(name|type|function)"\s*:', text) else text], False
-    text, reader.rest, reader.kind = reader.rest[:end], reader.rest[end:], ""
-    found = _loads(text)
-    called = isinstance(found, dict) and ({"name", "function"} & set(found)) and set(found) <= {"name", "parameters", "arguments", "function", "type", "id"} and len(found) > 1
-    reader.said = not called
-    return [_call(found) if called else text], True
+    if end is None and not last: return [], False
+    found, keys = _loads(reader.rest[:end]), {"name", "parameters", "arguments", "function", "type", "id"}
+    if isinstance(found, dict) and {"name", "function"} & set(found) and set(found) <= keys and len(found) > 1:
+        reader.rest, reader.kind = reader.rest[end:], ""
+        return [_call(found)], True
+    if end is None and re.match(r'\{\s*"(name|type|function)"\s*:', reader.rest): reader.rest = ""    # a call that was cut off
+    reader.kind, reader.said = "", True                                                             # an answer that is JSON
+    return [], True
 
 # %% ../../nbs/llms/83_templates.ipynb #c94d83ea
 def _listed(reader: CallReader, last: bool) -> tuple[list, bool]:
