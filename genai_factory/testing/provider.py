@@ -61,7 +61,7 @@ SHAPES = {
     "pings": "Messages: a ping after every event",
 }
 
-def call(name: str, id: str = "", **arguments) -> ToolCall:
+def call(name: str, id: str = "", /, **arguments) -> ToolCall:
     "A tool call with these arguments: `call('add', x=1)`."
     return ToolCall(id or f"call_{name}", name, json.dumps(arguments) if arguments else "{}")
 
@@ -185,7 +185,7 @@ def anthropic_events(answer: Answer, model: str = "test-model") -> list[str]:
     body: dict[str, Any] = anthropic_body(answer, model)
     late = "usage in delta" in answer.shapes
     told: dict[str, Any] = body.get("usage") or {}
-    first: dict[str, Any] = {**body, "content": [], "stop_reason": None} | ({"usage": {**({"input_tokens": 0} if late else told), "output_tokens": 1}} if told else {})
+    first: dict[str, Any] = {**body, "content": [], "stop_reason": None} | ({"usage": {**({"input_tokens": 0} if late else told), "output_tokens": min(1, told["output_tokens"])}} if told else {})
     last: dict[str, Any] = {"usage": told if late else {k: v for k, v in told.items() if k.startswith("output_tokens")}} if told else {}
     rows: list[dict[str, Any]] = [{"type": "message_start", "message": first}]
     for index, block in enumerate(body["content"]): rows += _block_events(index, block, answer)
