@@ -168,7 +168,8 @@ def test_what_is_wrong_with_one_prompt_stays_with_it(model):
     rows = [request("x" * 300, log), request("", log), request("abc", log, max_tokens=3), request("y" * 254, log, max_tokens=99)]
     thread, gate = ThreadPoolExecutor(1), threading.Event()
     thread.submit(gate.wait)
-    for row in rows: Batcher.submit(batcher, [row]) if row is not rows[0] else (batcher := Batcher(model, Bytes(), thread)).submit([row])
+    batcher = Batcher(model, Bytes(), thread)
+    for row in rows: batcher.submit([row])
     gate.set()
     thread.shutdown()
     assert isinstance(rows[0].error, ContextLengthError) and "300 tokens, more than the 256" in str(rows[0].error)

@@ -215,7 +215,7 @@ def test_limits_of_time_name_their_phase(monkeypatch):
     llm, model = scripted_llm(monkeypatch, lambda prompt, begins: "x" * 500, max_tokens=500)
     for limit, phase, slow in (("first_s", "first token", 0), ("between_s", "between tokens", 3), ("total_s", "total", None)):
         llm.timeouts = {"first_s": None, "between_s": None, "total_s": None} | {limit: 0.2}
-        model.steps, model.before = [], lambda rows: time.sleep(0.6 if len(model.steps) == slow else 0.03 if slow is None else 0)
+        model.steps, model.before = [], lambda rows, slow=slow: time.sleep(0.6 if len(model.steps) == slow else 0.03 if slow is None else 0)
         with pytest.raises(TimeLimitError) as caught: llm.chat("Hi")
         assert caught.value.phase == phase
         free = threading.Event()
