@@ -27,7 +27,10 @@ BROKEN = UnavailableError("the connection broke off")
 class Fake(LLM):
     "Plays one list of deltas and errors for each time it is asked; the last one again and again"
     def __init__(self, *plays, model="gpt-4o"): self.plays, self.model, self.asked, self.closed = list(plays), model, [], 0
-    async def astream(self, messages, **options):
+    def astream(self, messages, **options):
+        self.last = self.play(options)                           # kept, so that only an explicit close ends it
+        return self.last
+    async def play(self, options):
         self.asked.append(options)
         play = self.plays.pop(0) if len(self.plays) > 1 else self.plays[0]
         try:
@@ -156,6 +159,14 @@ def test_a_refusal_in_the_middle_does_not_splice_either(build):
     assert b.asked == []
 
 
+def test_an_end_without_content_is_held_back(build, ledger):
+    "A filter may answer with nothing but an end and its bill; the next model's answer has one end, and both are booked"
+    refused = [Delta(usage=Usage(500, 0), finish_reason="content_filter", model="gpt-4o"), RefusalError("filtered")]
+    deltas = list(build(Fake(refused), Fake(says("Here"))).stream("Hi"))
+    assert [delta.finish_reason for delta in deltas] == [None, "stop"] and [row["input_tokens"] for row in ledger.rows()] == [500, 1000]
+    assert build(Fake([END])).chat("Hi").usage == END.usage, "an answer of nothing but an end still ends"
+
+
 def test_an_interruption_that_the_provider_names_itself_comes_out_as_it_is(build):
     error = StreamInterrupted("cut", "The rate ")
     with pytest.raises(StreamInterrupted) as caught: build(Fake([Delta("The rate "), error])).chat("Hi")
@@ -216,6 +227,12 @@ def test_a_model_that_is_down_is_skipped_then_probed_once(build, clock):
     assert [llm.chat("Hi").text for _ in range(2)] == ["a", "a"]
 
 
+def test_failures_with_answers_between_them_skip_nobody(build):
+    a, b = Fake(BROKEN, says("a"), BROKEN, says("a"), BROKEN, says("a")), Fake(says("b"))
+    llm = build(a, b, max_retries=0, failures=2)
+    assert [llm.chat("Hi").text for _ in range(6)] == ["b", "a"] * 3
+
+
 def test_only_one_of_many_is_the_probe(build, clock):
     gate = asyncio.Event()
     async def held(): await gate.wait()
@@ -242,6 +259,20 @@ def test_a_probe_that_is_abandoned_does_not_close_the_door(build, clock):
     next(stream)
     stream.close()
     assert llm.chat("Hi").text == "a" * 500
+
+
+def test_a_probe_that_gives_up_while_it_waits_does_not_either(build, clock):
+    a, b = Fake(BROKEN), Fake(says("b"))
+    llm = build(a, b, max_retries=0, failures=1, requests_per_minute=1, timeout_s=50, api_key="probe")
+    assert llm.chat("Hi").text == "b"
+    clock.now += 40
+    assert llm.chat("Hi").text == "b", "the limit is free in 20 s, which is in time: the probe waits, and fails"
+    clock.now += 30
+    llm.config = llm.config.model_copy(update={"timeout_s": 10})
+    assert llm.chat("Hi").text == "b", "the limit is free too late"
+    clock.now += 60
+    a.plays = [says("a")]
+    assert llm.chat("Hi").text == "a"
 
 
 def test_when_all_cool_down_the_error_says_so(build):
@@ -369,7 +400,8 @@ def test_a_reported_name_that_is_unknown_is_priced_as_what_was_asked_for(build):
 @pytest.mark.parametrize("end", [Delta(usage=Usage(10, 5), finish_reason="stop", model="m-1"), Delta(usage=Usage(), finish_reason="stop", model="gpt-4o"), Delta(finish_reason="stop")])
 def test_what_has_no_price_or_no_counts_is_unpriced_not_free(build, ledger, end):
     assert build(Fake([Delta("a"), end], model="m-1" if end.model == "m-1" else "gpt-4o")).chat("Hi").cost is None
-    assert ledger.totals()[0]["unpriced"] == 1 and ledger.rows()[0]["cost"] is None
+    [row] = ledger.rows()
+    assert ledger.totals()[0]["unpriced"] == 1 and row["cost"] is None and row["input_tokens"] == (10 if end.model == "m-1" else None)
 
 
 def test_a_locked_ledger_warns_and_the_answer_is_kept(build, ledger):
@@ -425,7 +457,7 @@ def test_an_old_or_a_changed_entry_misses(cached, clock):
     assert llm.chat("Hi").text == "Hello" and len(model.asked) == 3
 
 
-@pytest.mark.parametrize("play", [[Delta("a"), BROKEN], [Delta("a")], [Delta("a"), Delta(usage=Usage(1, 1), finish_reason="content_filter")]])
+@pytest.mark.parametrize("play", [[Delta("a"), BROKEN], [Delta("a"), END, BROKEN], [Delta("a")], [Delta("a"), Delta(usage=Usage(1, 1), finish_reason="content_filter")]])
 def test_only_whole_answers_are_kept(cached, play):
     llm, model = cached(Fake(play, says("whole")), max_retries=0)
     try: llm.chat("Hi")
