@@ -5,8 +5,9 @@
 # %% ../../nbs/agents/53_agent.ipynb #93d3e32b
 from __future__ import annotations
 import asyncio
+import os
+import random
 import re
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -209,10 +210,13 @@ class LoopAgent:
         return make_tool(work, name=name or re.sub(r"[^A-Za-z0-9_-]+", "_", self.name)[:64], description=words, timeout_s=self.limits.seconds or 86_400.0)
 
 # %% ../../nbs/agents/53_agent.ipynb #1d29d23e
+_ids = random.Random()                             # a generator of our own: a program that seeds Python's must not make two runs of one name
+os.register_at_fork(after_in_child=_ids.seed)
+
 def _begun(agent: LoopAgent, task: str | list[Message], inside: Inside | None, listen: Any = None, tape: Any = None) -> Live:
     "A new run."
     budget = Budget(agent.limits, inside.live.budget if inside is not None else None)
-    live = Live(AgentRun(agent.name, secrets.token_hex(8), messages=as_messages(task)), budget)
+    live = Live(AgentRun(agent.name, f"{_ids.getrandbits(64):016x}", messages=as_messages(task)), budget)
     live.tainted = not all(message.trusted for message in live.run.messages)
     agent.begin(live)
     return _placed(agent, live, inside, listen, tape)
@@ -226,7 +230,7 @@ def _placed(agent: LoopAgent, live: Live, inside: Inside | None, listen: Any = N
         live.store, live.owner, live.tape = outer.store, outer.owner, tape or outer.tape
         live.near = asyncio.get_running_loop() is inside.loop
         if listen is None and outer.listen is not None: live.listen = _relay(outer, live.near, inside.loop)
-    if live.budget.counts("cost"):
+    if live.budget.costs():
         for seat in agent.seats.values():
             if (table := price_table(seat)) is not None and table.find(seat.llm.model) is None: raise unpriced(seat)
     return live

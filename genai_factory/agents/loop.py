@@ -33,14 +33,15 @@ async def speak(live: Live, seat: Seat) -> Message | None:
         live.ids.add(fresh)
     live.add(message)
     live.tell("message", seat.name, text=message.text, usage=reply.usage)
-    if reply.finish_reason in ("length", "max_tokens") and live.budget.counts("tokens", "cost") and (reason := live.budget.spent()): raise Stop(reason)
+    if reply.finish_reason in ("length", "max_tokens") and live.budget.tight and (reason := live.budget.spent()): raise Stop(reason)
     return message
 
 # %% ../../nbs/agents/43_loop.ipynb #b2601b7e
 async def answer_calls(live: Live, seat: Seat, calls: list[ToolCall]) -> str | None: # to whom the speaker hands over
     "Run what the model asked for, as far as it may run; `Stop` when the run cannot go on."
-    target, full = None, False
-    ready, told = list[tuple[ToolCall, bool | None]](), dict[str, ToolResult]()
+    target, full, found = None, False, []
+    ready: list[tuple[ToolCall, bool | None]] = []
+    told: dict[str, ToolResult] = {}
     for call in calls:
         if call.name in seat.handoffs: target = _hand_over(live, seat, call, target, told)
         elif (decided := await _admitted(live, seat, call, told)) is not False:
@@ -48,8 +49,9 @@ async def answer_calls(live: Live, seat: Seat, calls: list[ToolCall]) -> str | N
             else: full = True
     tainted = live.tainted                      # one call's result must not change what was decided about its neighbour
     if len(ready) == 1: found = [await _execute(live, seat, *ready[0], tainted)]
-    else: found = await asyncio.gather(*(_execute(live, seat, *one, tainted) for one in ready)) if ready else []
-    told |= {call.id: result for (call, _), result in zip(ready, found) if result is not None}
+    elif ready: found = await asyncio.gather(*(_execute(live, seat, *one, tainted) for one in ready))
+    for (call, _), result in zip(ready, found):
+        if result is not None: told[call.id] = result
     live.decisions.clear()
     for call in calls:
         if full and call.id not in told: told[call.id] = ToolResult(Message("tool", _NOT_RUN, [], call.id, call.name), "denied", 0.0, _NOT_RUN)
@@ -180,7 +182,7 @@ async def play(agent: Any, live: Live) -> None:
 
 def open_calls(messages: list[Message]) -> list[ToolCall]:
     "The calls at the end of a transcript that have no result."
-    answered = set[str | None]()
+    answered: set[str | None] = set()
     for message in reversed(messages):
         if message.role != "tool": return [call for call in message.tool_calls if call.id not in answered]
         answered.add(message.tool_call_id)

@@ -96,11 +96,20 @@ class ReactAgent(LoopAgent):
     ):
         super().__init__(name, description, limits, store)
         if mode not in ("native", "text"): raise UsageError(f"The mode of '{name}' is native or text, not '{mode}'.")
-        toolset = tools if isinstance(tools, Toolset) else Toolset(tools)
-        make = text_seat if mode == "text" and len(toolset) else native_seat
-        self.mode, self.instructions = mode, instructions
-        self._seat = make(name, llm, toolset, instructions, options or {}, prices, repairs)
+        self.llm, self.tools, self.mode, self.instructions = llm, tools if isinstance(tools, Toolset) else Toolset(tools), mode, instructions
+        self._more = options or {}, prices, repairs
+        self._seat = self.make_seat()
         self.seats = {name: self._seat}
+
+    def make_seat(self,
+        more: Iterable[Tool] = (),       # tools that it is given by those around it
+        words: str = "",                 # said after its instructions
+    ) -> Seat:
+        "Its place in a run."
+        extra = list(more)
+        tools = Toolset([*self.tools, *extra], max_parallel=self.tools.max_parallel, max_stuck=self.tools.max_stuck) if extra else self.tools
+        make = text_seat if self.mode == "text" and len(tools) else native_seat
+        return make(self.name, self.llm, tools, "\n\n".join(filter(None, (self.instructions, words))), *self._more)
 
     def seat(self, live: Live) -> Seat: return self._seat
 
@@ -127,7 +136,7 @@ def text_seat(name: str, llm: LLM, tools: Toolset, instructions: str, options: d
     def read(live: Live, reply: Reply) -> Message | None:
         text = _until_observation(reply.message.text)
         actions, answer = parse_react(text, known, parameters)
-        if actions or answer is not None or not _asks_again(live, text, repairs):
+        if actions or answer is not None or not _asks_again(live, name, text, repairs):
             return Message("assistant", text, [ToolCall(f"call_{live.budget.steps}_{n}", tool, given) for n, (tool, given) in enumerate(actions)])
         return None
     return Seat(name, llm, tools, view, read, {"stop": ["\nObservation:"], **options}, prices=prices)
@@ -145,12 +154,12 @@ def _in_words(message: Message) -> Message:
     if isinstance(message.content, str): return Message("user", f"Observation: {message.content}")
     return Message("user", f"Observation: {message.flat()}")
 
-def _asks_again(live: Live, text: str, repairs: int) -> bool:
-    "Put the text and a hint on the transcript; False when that was done often enough, or the text is a plain answer after a tool's result."
+def _asks_again(live: Live, name: str, text: str, repairs: int) -> bool:
+    "Put the text and a hint on the transcript; False when that was done often enough: then the text is the answer."
     done = live.notes.get("repairs", 0)
     if done >= repairs: return False
     live.notes["repairs"] = done + 1
-    live.add(Message("assistant", text))
+    live.add(Message("assistant", text, name=name))
     live.add(Message("user", "That could not be read. Write either\nAction: TOOL\nAction Input: {JSON}\nor\nFinal Answer: your answer"))
     return True
 

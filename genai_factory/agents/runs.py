@@ -48,7 +48,7 @@ class Limits:
 # %% ../../nbs/agents/73_runs.ipynb #b917e159
 class Budget:
     "What a run has spent, and what is left of it."
-    __slots__ = ("limits", "steps", "tool_calls", "usage", "cost", "priced", "began", "before", "ends", "_chain", "_lock")
+    __slots__ = ("limits", "steps", "tool_calls", "usage", "cost", "priced", "began", "before", "ends", "tight", "_chain", "_lock")
     def __init__(self,
         limits: Limits,
         parent: Budget | None = None, # the budget of the agent around this one
@@ -58,6 +58,7 @@ class Budget:
         self.steps, self.tool_calls, self.usage, self.cost, self.priced = 0, 0, Usage(), 0.0, True
         self._chain: tuple[Budget, ...] = (self, *parent._chain) if parent else (self,)
         self._lock: threading.Lock = parent._lock if parent else threading.Lock()    # tools in threads may run agents of their own
+        self.tight = any(budget.limits.tokens is not None or budget.limits.cost is not None for budget in self._chain)
         own = float("inf") if limits.seconds is None else self.began + limits.seconds - before
         self.ends: float = min(own, parent.ends) if parent else own
 
@@ -109,9 +110,9 @@ class Budget:
             if limits.cost is not None and budget.cost >= limits.cost: return "cost"
         return None
 
-    def counts(self, *names: str) -> bool:
-        "Whether one of these limits is set, here or around."
-        return any(getattr(budget.limits, name) is not None for budget in self._chain for name in names)
+    def costs(self) -> bool:
+        "Whether a limit on cost is set, here or around."
+        return any(budget.limits.cost is not None for budget in self._chain)
 
 # %% ../../nbs/agents/73_runs.ipynb #31ff4af0
 EventKind = Literal["start", "delta", "message", "tool_call", "tool_result", "approval", "handoff", "end"]
@@ -242,7 +243,7 @@ async def ask(
     "One call of a model within the budget; `Stop` when a limit forbids it."
     budget, llm = live.budget, seat.llm
     if reason := budget.step(): raise Stop(reason)
-    if (room := budget.room(_output_price(seat))) is not None:
+    if budget.tight and (room := budget.room(_output_price(seat))) is not None:
         own = options.get("max_tokens") or getattr(getattr(llm, "config", None), "max_tokens", None)
         options["max_tokens"] = min(own, room) if own else room
     if live.tape is not None and (reply := live.tape.recall(live, seat.name, messages)): return _charged(live, seat, messages, reply)
@@ -271,7 +272,7 @@ def _output_price(seat: Seat) -> float | None:
 def _charged(live: Live, seat: Seat, messages: list[Message], reply: Reply) -> Reply:
     "The reply, after it was counted."
     budget, usage, money = live.budget, reply.usage, reply.cost
-    if not usage.total_tokens and budget.counts("tokens", "cost"):
+    if not usage.total_tokens and budget.tight:
         count = seat.llm.count_tokens
         written = count(reply.message.flat()) + sum(count(call.arguments) for call in reply.message.tool_calls)
         usage = reply.usage = Usage(sum(count(message.flat()) for message in messages), written)
@@ -279,7 +280,7 @@ def _charged(live: Live, seat: Seat, messages: list[Message], reply: Reply) -> R
         exact = cost(usage, reply.model or seat.llm.model, table)
         money = None if exact is None else float(exact)
     budget.spend(usage, money)
-    if money is None and budget.counts("cost"): raise unpriced(seat)
+    if money is None and budget.costs(): raise unpriced(seat)
     return reply
 
 def unpriced(seat: Seat) -> UsageError:
