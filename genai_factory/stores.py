@@ -91,8 +91,10 @@ class SQLiteStore(_SQLiteFile):
         "Messages of a conversation that has not expired, checked against what is there."
         said = database.execute("select messages, expires from conversations where user = ? and conversation = ?", (user, conversation)).fetchone()
         there = database.execute("select count(*), max(number) from messages where user = ? and conversation = ?", (user, conversation)).fetchone()
-        if (said is not None and type(said[0]) is not int) or there != ((said[0], said[0] - 1) if said else (0, None)): raise DamagedError(f"{self.path}: messages of a conversation are missing. Restore the file from a copy, or erase the conversation.")
+        if (said is not None and type(said[0]) is not int) or there != ((said[0], said[0] - 1) if said else (0, None)): raise self._missing()
         return 0 if said is None or (said[1] is not None and said[1] <= self.clock()) else said[0]
+
+    def _missing(self) -> DamagedError: return DamagedError(f"{self.path}: messages of a conversation are missing. Restore the file from a copy, or erase the conversation.")
 
     def append(self, user: str, conversation: str, messages: Sequence[Message], expected_version: int | None = None) -> int:
         "Add messages; all of them or none."
@@ -117,8 +119,9 @@ class SQLiteStore(_SQLiteFile):
         "The messages from number `after` on."
         u, c = key_of(user), key_of(conversation)
         with self._transaction() as database:
-            if not self._count(database, u, c): return []
+            if not (count := self._count(database, u, c)): return []
             rows = database.execute("select number, record from messages where user = ? and conversation = ? and number >= ? order by number", (u, c, after)).fetchall()
+        if [number for number, _ in rows] != [*range(after, count)]: raise self._missing()
         return [load_message(unseal(record, user, conversation, number)) for number, record in rows]
 
     def conversations(self, user: str) -> list[str]:

@@ -1,7 +1,5 @@
 """SQLite and Redis keep the same contract; damage, old and new files, two processes, and what stays on disk."""
 
-import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,33 +17,6 @@ from genai_factory.core.base import BusyError, DamagedError, Message, Unavailabl
 from genai_factory.core.memories import Fact, Summary
 from genai_factory.stores import RedisStore, SQLiteStore
 from genai_factory.testing.stores import CANARY, StoreContract, say, texts
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory):
-    "A real server on a free port, and the folder of its files"
-    program = shutil.which("redis-server") or pytest.skip("redis-server is missing; install it: apt-get install redis-server")
-    folder = tmp_path_factory.mktemp("redis")
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen([program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL)
-    url = f"redis://127.0.0.1:{port}/0"
-    for _ in range(200):
-        try: RedisStore(url).version("a", "b")
-        except UnavailableError: time.sleep(0.05)
-        else: break
-    yield url, folder
-    server.terminate()
-    server.wait(10)
-
-
-@pytest.fixture
-def redis_url(redis_server):
-    "An empty server"
-    import redis
-    with closing(redis.Redis.from_url(redis_server[0])) as client: client.flushall()
-    return redis_server[0]
 
 
 class TestSQLiteStore(StoreContract):
