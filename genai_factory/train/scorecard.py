@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -113,22 +114,21 @@ def card_problems(card: dict, table: Any) -> list[str]:
 
 def judge(card: dict, table: Any) -> Any: # DataFrame: probability, band, log_odds, base, effects
     "Score rows; ValueError names what is out of range."
-    import numpy as np
     import pandas as pd
     if problems := card_problems(card, table): raise ValueError("; ".join(problems[:20]))
     effects = card_effects(card, table)
-    score = card["base"] + effects.sum(axis=1)
-    risk = 1 / (1 + np.exp(-score))
+    score = sum((effects[name] for name in effects), pd.Series(card["base"], index=table.index))   # one by one: the same bits for one row as for many
+    risk = [1 / (1 + math.exp(-value)) for value in score]
     band = [[name for name, start in card["bands"].items() if value >= start][-1] for value in risk]
     return pd.DataFrame({"probability": risk, "band": band, "log_odds": score, "base": card["base"],
-                         "effects": [json.dumps({name: round(value, 9) for name, value in row.items()}) for row in effects.to_dict("records")]})
+                         "effects": [json.dumps({name: round(value, 9) for name, value in row.items()}) for row in effects.to_dict("records")]}, index=table.index)
 
 # %% ../../nbs/train/62_scorecard.ipynb #419a89a4
 MODEL = "credit_risk"
 
 def model_code() -> str:
     "The model as a script of its own, for MLflow's models from code."
-    parts = ["from __future__ import annotations", "import json", "import mlflow", *(inspect.getsource(f) for f in (card_effects, card_problems, judge)), '''class CreditRisk(mlflow.pyfunc.PythonModel):
+    parts = ["from __future__ import annotations", "import json", "import math", "import mlflow", *(inspect.getsource(f) for f in (card_effects, card_problems, judge)), '''class CreditRisk(mlflow.pyfunc.PythonModel):
     def load_context(self, context):
         with open(context.artifacts["card"], encoding="utf-8") as file: self.card = json.load(file)
     def predict(self, context, model_input, params=None): return judge(self.card, model_input)
@@ -150,8 +150,10 @@ def register_card(
     shutil.rmtree(folder, ignore_errors=True)
     work = folder.with_name(f"{folder.name}.parts")
     source, file = atomic_write(work / "credit_risk.py", model_code()), atomic_write(work / "card.json", json.dumps(card, indent=1))
-    mlflow.pyfunc.save_model(str(folder), python_model=str(source), artifacts={"card": str(file)}, signature=infer_signature(example, judge(card, example)),
-                             input_example=example, pip_requirements=["mlflow", "numpy", "pandas"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)       # hints for models with missing values and type hints
+        mlflow.pyfunc.save_model(str(folder), python_model=str(source), artifacts={"card": str(file)}, signature=infer_signature(example, judge(card, example)),
+                                 input_example=example, pip_requirements=["mlflow", "numpy", "pandas"])
     write_manifest(folder, kind=MODEL)
     shutil.rmtree(work)
     client = mlflow_client(workspace)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import csv
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,9 @@ def log_odds(fitted: Sequence[Any], table: Any) -> Any: # array, one a row
 def fit(parts: Sequence[Any], table: Any, bad: Any) -> list[Any]:
     "Fitted copies; the given pipelines stay as they are."
     from sklearn.base import clone
-    return [clone(one).fit(table, bad) for one in parts]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Bins whose width")    # few distinct durations: fewer bins, as intended
+        return [clone(one).fit(table, bad) for one in parts]
 
 def probability(score: Any) -> Any:
     "From log-odds to a probability."
