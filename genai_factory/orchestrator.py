@@ -185,7 +185,7 @@ class Remembering(LLM):
         asked = [m for m in messages if m.role != "system"][-1:]
         if not asked or asked[0].role != "user": raise UsageError("The last message must be the question of a person.")
         before = [m for m in messages if m.role == "system"]
-        known = before + await asyncio.to_thread(self.memory.messages_for, asked[0].text)
+        known = before + await asyncio.to_thread(self.memory.messages_for, asked[0])
         said = []
         async for delta in self._answer(known, options):
             said.append(delta.text)
@@ -207,8 +207,6 @@ def with_memory(
 ) -> LLM:
     "The same system, remembering the conversation."
     return Remembering(system, memory)
-
-# MEMORYEXAMPLE
 
 # %% ../nbs/49_orchestrator.ipynb #c1d111ec
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_factory.core.base import LLM, Delta, Message, Score, UsageError
+from genai_factory.core.base import LLM, Delta, Score, UsageError
 from genai_factory.core.records import Example
 from genai_factory.llms.scripted import ScriptedLLM
 from genai_factory.orchestrator import compose, evaluate, fits, with_memory
@@ -109,7 +109,7 @@ def test_every_missing_score_is_counted_and_rows_keep_their_order():
 class Notes:
     "A memory in a list."
     def __init__(self): self.kept = []
-    def messages_for(self, question): return [*self.kept, Message("user", question)]
+    def messages_for(self, question): return [*self.kept, question]
     def append(self, messages): self.kept.extend(messages)
 
 
