@@ -2512,6 +2512,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'genai_factory/tools/sqlcheck.py'),
                                               'genai_factory.tools.sqlcheck._in_scope': ( 'tools/sqlcheck.html#_in_scope',
                                                                                           'genai_factory/tools/sqlcheck.py'),
+                                              'genai_factory.tools.sqlcheck._joined': ( 'tools/sqlcheck.html#_joined',
+                                                                                        'genai_factory/tools/sqlcheck.py'),
                                               'genai_factory.tools.sqlcheck._nearest': ( 'tools/sqlcheck.html#_nearest',
                                                                                          'genai_factory/tools/sqlcheck.py'),
                                               'genai_factory.tools.sqlcheck._problems': ( 'tools/sqlcheck.html#_problems',

@@ -15,7 +15,6 @@ NOT_BUILT = set("""
     atomic/tools/sql_tool
     atomic/evaluators/safety_eval
     atomic/evaluators/coherence_eval
-    utils/memory_manager
     assistant/pipelines/conversation_pipeline
     assistant/pipelines/orchestration_pipeline
     assistant/pipelines/safety_pipeline
