@@ -433,8 +433,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                             'genai_factory/assistant/inference.py'),
                                                    'genai_factory.assistant.inference.Assistant.describe': ( 'assistant/inference.html#assistant.describe',
                                                                                                              'genai_factory/assistant/inference.py'),
-                                                   'genai_factory.assistant.inference.Assistant.document_texts': ( 'assistant/inference.html#assistant.document_texts',
-                                                                                                                   'genai_factory/assistant/inference.py'),
                                                    'genai_factory.assistant.inference.Assistant.load': ( 'assistant/inference.html#assistant.load',
                                                                                                          'genai_factory/assistant/inference.py'),
                                                    'genai_factory.assistant.inference.Assistant.parts': ( 'assistant/inference.html#assistant.parts',
