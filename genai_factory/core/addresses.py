@@ -51,6 +51,7 @@ RANGES = [(rule, ipaddress.ip_network(network)) for rule, networks in {
 }.items() for network in networks.split()]
 PUBLIC6 = ipaddress.ip_network("2000::/3")
 
+# %% ../../nbs/core/77_addresses.ipynb #3bca7353
 def forbidden(
     address: str,   # IPv4 or IPv6, as a resolver writes it
 ) -> str:           # the rule that forbids it, or ""

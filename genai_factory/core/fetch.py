@@ -23,7 +23,7 @@ from .addresses import ForbiddenError, Target, check_characters, forbidden, forb
 from .base import TimeLimitError, UnavailableError, UsageError
 
 # %% auto #0
-__all__ = ['PAGES', 'CHARSETS', 'BeforeHop', 'OWN', 'lookup', 'Policy', 'FetchLimits', 'Fetched', 'decode_text', 'guard',
+__all__ = ['PAGES', 'BeforeHop', 'CHARSETS', 'OWN', 'lookup', 'Policy', 'FetchLimits', 'Fetched', 'decode_text', 'guard',
            'afetch', 'fetch']
 
 # %% ../../nbs/core/08_fetch.ipynb #756ec847
@@ -35,6 +35,7 @@ async def lookup(
     rows = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(row[4][0]) for row in rows))
 
+# %% ../../nbs/core/08_fetch.ipynb #fd5ddf6c
 PAGES = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown", "application/json")
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ def _place(entry: str) -> str:
     return known.place
 
 # %% ../../nbs/core/08_fetch.ipynb #a3facbbc
+BeforeHop = Callable[[Target], Awaitable[None]]
+
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
     "How much one fetch may take, all its hops together."
@@ -128,6 +131,7 @@ def _tls(authorities: str | None) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error: raise UsageError(f"{authorities} is not a PEM file of certificate authorities ({error}).") from error
     return context
 
+# %% ../../nbs/core/08_fetch.ipynb #f37b3c72
 @asynccontextmanager
 async def _answer(
     target: Target,
@@ -178,8 +182,6 @@ async def _body(
     return bytes(body)
 
 # %% ../../nbs/core/08_fetch.ipynb #2ef5c22b
-BeforeHop = Callable[[Target], Awaitable[None]]
-
 async def _follow(
     url: str, limits: FetchLimits, policy: Policy, headers: Mapping[str, str], payload: Any, before_hop: BeforeHop | None,
 ) -> Fetched:
@@ -217,6 +219,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
         if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value):
             raise UsageError(f"The value of the header {name} must be plain printable ASCII: no line breaks, no blanks at its ends.")
 
+# %% ../../nbs/core/08_fetch.ipynb #759eceaf
 async def afetch(
     url: str,
     *,

@@ -28,8 +28,8 @@ from .mailbox import TURNING, reading_tool
 from .toolset import as_tool
 
 # %% auto #0
-__all__ = ['ADDRESS', 'header_text', 'address', 'entry', 'listed', 'Account', 'compose', 'preview', 'open_ledger', 'claim',
-           'Server', 'connect', 'deliver', 'sending_tools', 'email_tool']
+__all__ = ['ADDRESS', 'Words', 'header_text', 'address', 'entry', 'listed', 'Account', 'compose', 'preview', 'open_ledger',
+           'claim', 'Server', 'connect', 'deliver', 'drafting_tool', 'sent_once', 'sending_tool', 'email_tool']
 
 # %% ../../nbs/tools/25_email.ipynb #7cbdf2b2
 def header_text(
@@ -119,6 +119,7 @@ def compose(
     _same(message, main, copies)
     return message, people
 
+# %% ../../nbs/tools/25_email.ipynb #f2439701
 def _same(message: EmailMessage, to: list[str], cc: list[str]) -> None:
     "What the bytes say to somebody else is what was meant."
     read = message_from_bytes(message.as_bytes(), policy=policy.default)
@@ -175,6 +176,7 @@ class Server:
         if self.security == "plain" and self.host not in ("127.0.0.1", "::1", "localhost"):
             raise UsageError(f"Mail goes unencrypted to this machine only, not to {self.host}. Use security='starttls' or 'tls'.")
 
+# %% ../../nbs/tools/25_email.ipynb #0156bf48
 def _credential(variable: str) -> str:
     value = os.environ.get(variable, "")
     if not value: raise UnavailableError(f"The mail server wants a login: set the environment variable {variable}, or say login=False.")
@@ -223,42 +225,51 @@ def deliver(
     return f"Sent to {', '.join(a for a in people if a not in refused)}." + (f" The server refused {', '.join(refused)}: they got nothing." if refused else "")
 
 # %% ../../nbs/tools/25_email.ipynb #4d520db3
-def sending_tools(account: Account, server: Server | None, ledger: Path | None) -> list[Tool]:
-    "`draft_email`, and with a server `send_email`."
-    db, lock = open_ledger(ledger), threading.Lock()
+def drafting_tool(account: Account) -> Tool:
+    "The tool `draft_email`."
     def draft_email(
-        to: list[str],           # plain addresses: name@domain.example
-        subject: str,            # one line
-        body: str,               # plain text
+        to: list[str],                 # plain addresses: name@domain.example
+        subject: str,                  # one line
+        body: str,                     # plain text
         cc: tuple[str, ...] = (),      # plain addresses
         files: tuple[str, ...] = (),   # names of files in the folder for attachments
     ) -> str:
         "Show a mail as it would be sent. Sends nothing."
         return preview(compose(account, to, subject, body, cc, files)[0])
+    return as_tool(draft_email)
+
+Words = tuple[Sequence[str], str, str, Sequence[str], Sequence[str]]    # to, subject, body, cc, files
+
+def sent_once(db: sqlite3.Connection, lock: threading.Lock, account: Account, server: Server, key: str, mail: Words) -> str:
+    "Send a mail unless its key says that it was sent."
+    contents = hashlib.sha256(repr(mail).encode()).hexdigest()
+    key = key or contents
+    message, people = compose(account, *mail, key)
+    def settle(sql: str):
+        with lock: db.execute(sql, (key,))
+    with lock: earlier = claim(db, key, contents)
+    if earlier: return earlier
+    said = deliver(server, message, people, lambda: settle("DELETE FROM mails WHERE key = ?"))
+    settle("UPDATE mails SET status = 'sent' WHERE key = ?")
+    return said
+
+# %% ../../nbs/tools/25_email.ipynb #2920f42e
+def sending_tool(account: Account, server: Server, ledger: Path | None) -> Tool:
+    "The tool `send_email`."
+    db, lock = open_ledger(ledger), threading.Lock()
     def send_email(
-        to: list[str],           # plain addresses: name@domain.example
-        subject: str,            # one line
-        body: str,               # plain text
+        to: list[str],                 # plain addresses: name@domain.example
+        subject: str,                  # one line
+        body: str,                     # plain text
         cc: tuple[str, ...] = (),      # plain addresses
         files: tuple[str, ...] = (),   # names of files in the folder for attachments
-        key: str = "",           # the same key is sent once; empty: made of the contents
+        key: str = "",                 # the same key is sent once; empty: made of the contents
     ) -> str:
         "Send a mail. A person is asked first."
-        assert server is not None
-        contents = hashlib.sha256(repr((to, cc, subject, body, files)).encode()).hexdigest()
-        key = key or contents
-        message, people = compose(account, to, subject, body, cc, files, key)
-        with lock: earlier = claim(db, key, contents)
-        if earlier: return earlier
-        def settle(sql: str):
-            with lock: db.execute(sql, (key,))
-        said = deliver(server, message, people, lambda: settle("DELETE FROM mails WHERE key = ?"))
-        settle("UPDATE mails SET status = 'sent' WHERE key = ?")
-        return said
-    draft = as_tool(draft_email)
-    return [draft] if server is None else [draft, as_tool(send_email, risk="acts", approval=True, timeout_s=server.seconds * 3)]
+        return sent_once(db, lock, account, server, key, (to, subject, body, cc, files))
+    return as_tool(send_email, risk="acts", approval=True, timeout_s=server.seconds * 3)
 
-# %% ../../nbs/tools/25_email.ipynb #8107c538
+# %% ../../nbs/tools/25_email.ipynb #f2c29e96
 def email_tool(
     sender: str,                       # the address that mails come from
     recipients: Iterable[str] = (),    # addresses and domains that may be written to; a domain does not include its subdomains
@@ -278,5 +289,8 @@ def email_tool(
     "The tools `draft_email`, `send_email` and `read_email`, as far as they are given what they need."
     if isinstance(recipients, str): raise UsageError("recipients is a list of addresses and domains, not one text.")
     account = Account(address(sender), frozenset(map(entry, recipients)), Path(files) if files else None, size, people)
-    server = Server(host, port or (465 if security == "tls" else 587), security, login, authorities, seconds) if host else None
-    return sending_tools(account, server, Path(ledger) if ledger else None) + ([reading_tool(Path(mails), size, 20_000)] if mails else [])
+    tools = [drafting_tool(account)]
+    if host:
+        server = Server(host, port or (465 if security == "tls" else 587), security, login, authorities, seconds)
+        tools.append(sending_tool(account, server, Path(ledger) if ledger else None))
+    return [*tools, reading_tool(Path(mails), size, 20_000)] if mails else tools

@@ -39,6 +39,7 @@ class Mail:
     mails: list[Mail] = field(default_factory=list)      # that were attached
     left_out: list[str] = field(default_factory=list)
 
+# %% ../../nbs/tools/78_mailbox.ipynb #797e80da
 def _line(raw: object, most: int = 500) -> str:
     "A header as one line of readable text."
     try: pieces = decode_header(str(raw))
@@ -83,6 +84,7 @@ def _take(mail: Mail, part: Wire, depth: int, room: list[int]) -> None:
         text = all_text(text)[1] if kind == "text/html" else text
         mail.text += ("\n\n" if mail.text else "") + "".join(c for c in text if (c.isprintable() and c not in TURNING) or c in "\n\t").strip()
 
+# %% ../../nbs/tools/78_mailbox.ipynb #5e299704
 def _mail(message: Wire, depth: int, room: list[int]) -> Mail:
     "A message and what is in it."
     mail = Mail({name: _line(message[name]) for name in ("From", "To", "Cc", "Date", "Subject", "Message-ID") if message[name]})

@@ -160,6 +160,11 @@ def test_injection_changes_no_header(kit, sink, change):
     assert not sink.mails and not sink.logins
 
 
+@pytest.mark.parametrize("text", RECIPIENTS)
+def test_what_is_no_plain_address_is_none(text):
+    with pytest.raises(UsageError, match="no plain address"): address(text)
+
+
 SENT = [("It costs\r\n.\r\nMAIL FROM:<eve@evil.example>\r\nRCPT TO:<eve@evil.example>\r\nDATA\r\nhi\r\n.\r\n", "text"), ("a\n.\nb\r.\rc\r\n.\nd\n.\r\ne", "text"), ("Bcc: eve@evil.example\n\nx", "text"),
         ("\r\nBcc: eve@evil.example\r\n\r\nx", "text"), ("--===============\nContent-Type: text/html\n\n<b>", "text"), ("From eve@evil.example\n", "text"), ("x" * 5000, "text"), ("", "text"),
         ("=?utf-8?q?Fees=0D=0ABcc:_eve=40evil.example?=", "subject"), ("=?utf-8?b?RmVlcw0KQmNjOiBldmVAZXZpbC5leGFtcGxl?=", "subject"), ("Bcc: eve@evil.example", "subject"),
@@ -241,7 +246,7 @@ def test_the_ledger_outlives_the_process(sink, starttls, tmp_path):
     import sqlite3
     sqlite3.connect(tmp_path / "mails.db").execute("PRAGMA user_version = 9")
     with pytest.raises(UsageError, match="newer version"): fresh()
-    with pytest.raises(UsageError, match="cannot be opened"): email_tool("a@bank.example", ledger=tmp_path / "absent" / "x.db")
+    with pytest.raises(UsageError, match="cannot be opened"): email_tool("a@bank.example", host="127.0.0.1", ledger=tmp_path / "absent" / "x.db")
 
 
 def test_credentials_come_from_the_environment(kit, sink, monkeypatch):
