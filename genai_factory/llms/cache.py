@@ -72,6 +72,7 @@ def _get(db: sqlite3.Connection, tenant: str, key: str, now: float, ttl_s: float
     db.execute("delete from entries where tenant = ? and key = ?", (tenant, key))
     return None
 
+# %% ../../nbs/llms/75_cache.ipynb #f121fbd3
 def _put(db: sqlite3.Connection, tenant: str, key: str, body: str, now: float, max_bytes: int) -> None:
     "Store an entry; the longest unused go until the rest fits."
     db.execute("insert or replace into entries (tenant, key, body, sha256, size, made, used) values (?, ?, ?, ?, ?, ?, ?)",

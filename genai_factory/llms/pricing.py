@@ -123,6 +123,7 @@ def database_errors(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise DamagedError(f"{path} is damaged: {error}. Move it away, or restore it from a copy; a new one is made.") from error
 
+# %% ../../nbs/llms/15_pricing.ipynb #55aeefbd
 def connect(
     path: Path,
     schema: str,   # statements, with a semicolon between them

@@ -149,6 +149,7 @@ def _recall(turn: _Turn) -> list[Delta]:
     _book(turn, "cached", 0, 0.0, Usage(), Decimal(0))
     return [*kept[:-1], replace(kept[-1], cost=0.0, served_by=f"cache:{seat.name}")]
 
+# %% ../../nbs/llms/16_resilience.ipynb #118a8cbc
 def _pause(turn: _Turn) -> float: # seconds
     "How long this attempt has to wait: for the server's sake after a failure, and for our own limits."
     llm, waits = turn.seat.llm, [turn.wait]
@@ -183,6 +184,7 @@ def _passed(turn: _Turn, delta: Delta) -> list[Delta]:
     ready, turn.held = [*turn.held, delta], []
     return ready
 
+# %% ../../nbs/llms/16_resilience.ipynb #c423c2a6
 def _priced(turn: _Turn) -> tuple[Decimal | None, str | None]: # amount and currency
     "What the attempt costs so far: by the name that the server reported, else by the name that was asked for."
     for model in dict.fromkeys((turn.model, turn.seat.llm.model)):
