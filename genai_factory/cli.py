@@ -67,6 +67,9 @@ def opened(context: typer.Context, **settings: Any) -> Workspace:
     from genai_factory.core.tracing import quiet_environment
     workspace = open_workspace(context.obj.workspace, context.obj.profile, **settings)
     quiet_environment(workspace.settings.offline)
+    if workspace.settings.tracing:
+        from genai_factory.core.telemetry import set_up_tracing
+        set_up_tracing(workspace=workspace)
     return workspace
 
 # %% ../nbs/95_cli.ipynb #fbfaeb36
@@ -76,16 +79,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def ask(
     context: typer.Context,
     question: Annotated[str, typer.Argument(help="The question.")],
+    index: Annotated[Optional[str], typer.Option(help="Ask this index instead; the extractive reader answers.")] = None,
     as_json: Json = False,
 ) -> None:
     "Ask the champion, or the extractive baseline where there is none yet."
     if not question.strip(): raise UsageError("The question is empty. Write it in quotes: genai-factory ask \"What does early repayment cost?\"")
     import time
     from genai_factory.app.service import champion, for_readers, load_warm
+    from genai_factory.assistant.inference import Assistant, pinned_configs
     from genai_factory.assistant.schemas import AssistantOutput
+    from genai_factory.rag.index import open_index
     workspace = opened(context)
-    version = champion(workspace)
-    assistant, started = load_warm(workspace, version), time.perf_counter()
+    version = None if index else champion(workspace)
+    assistant = Assistant(open_index(index, workspace), configs=pinned_configs(workspace)) if index else load_warm(workspace, version)
+    started = time.perf_counter()
     output = AssistantOutput.of(for_readers(assistant.ask(question), workspace), "champion" if version else "baseline", time.perf_counter() - started)
     if as_json: print_json({**output.model_dump(), "release": version})
     else: print_answer(output, version)

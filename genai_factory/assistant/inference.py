@@ -99,10 +99,6 @@ class Assistant:
         "Every question's turn, with the reply in it; much faster than one by one."
         return answer_all(questions, self.parts)
 
-    def document_texts(self, ids: list[str]) -> dict[str, str]: # document id -> extracted text
-        "The texts that citations point into."
-        return {document.id: document.text for document in self.index.documents if document.id in set(ids)}
-
 def _model(release: Release) -> LLM | None:
     "The release's model; loaded with the first question."
     from genai_factory.llms.huggingface import HuggingFaceLLM

@@ -161,6 +161,16 @@ def test_an_empty_folder(type_in, tmp_path):
     assert code == 1 and one_paragraph(err) and "empty" in err
 
 
+def test_an_index_of_ones_own_can_be_asked(type_in, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "garden.md").write_text("# Garden\n\nThe tomatoes were planted on the third of May. The pond is two metres deep.\n")
+    assert type_in("ingest", str(tmp_path / "notes"), "--index", "garden")[0] == 0
+    code, out, _ = type_in("ask", "How deep is the pond?", "--index", "garden")
+    assert code == 0 and "two metres deep" in out and "garden.md" in out
+    code, _, err = type_in("ask", "How deep is the pond?", "--index", "gardn")
+    assert code == 1 and "There is no index 'gardn'" in err
+
+
 def test_a_port_in_use_is_said_before_anything_runs(type_in, workspace):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

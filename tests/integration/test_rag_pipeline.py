@@ -50,7 +50,7 @@ def test_without_a_champion_the_baseline_answers_and_says_so(baseline):
     assert "extractive baseline" in baseline.describe() and "flow retrain" in baseline.describe()
     reply = baseline.ask("What is the yearly fee of the gold card?")
     assert reply.served_by == "extractive" and "48 dollars" in reply.text
-    text = baseline.document_texts(["gold-card.md"])["gold-card.md"]
+    text = next(d.text for d in baseline.index.documents if d.id == "gold-card.md")
     assert reply.citations and all(text[c.start:c.end] == c.quote for c in reply.citations if c.document_id == "gold-card.md")
 
 
