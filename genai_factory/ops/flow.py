@@ -33,7 +33,8 @@ class Flow:
 RETRAIN = ("ingest", "prepare", "sft", "align", "evaluate", "release")
 FLOWS = {
     "retrain": Flow(RETRAIN),
-    "smoke": Flow(RETRAIN, {"sft": {"max_steps": 5, "validation_rows": 4}, "align": {"max_steps": 3, "validation_rows": 4}, "evaluate": {"limit": 8}}, scratch=True),
+    "smoke": Flow((*RETRAIN, "train_risk"), {"sft": {"max_steps": 5, "validation_rows": 4}, "align": {"max_steps": 3, "validation_rows": 4}, "evaluate": {"limit": 8},
+                                             "train_risk": {"folds": 2}}, scratch=True),
 }
 
 def flow_jobs(name: str) -> list[str]:

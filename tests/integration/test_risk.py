@@ -11,6 +11,7 @@ from genai_factory.core.base import DamagedError, InputError, MissingError, Tool
 from genai_factory.core.files import write_manifest
 from genai_factory.core.settings import Workspace
 from genai_factory.core.tracking import mlflow_client
+from genai_factory.ops.flow import FLOWS
 from genai_factory.ops.runner import run_job
 from genai_factory.tools.risk import risk_tool
 from genai_factory.tools.toolset import Toolset
@@ -138,3 +139,7 @@ def test_the_job_says_what_is_wrong_with_its_input(tmp_path):
     with pytest.raises(InputError, match="none.csv"): run_job("train_risk", {"data": "none.csv"}, Workspace(tmp_path))
     result = run_job("train_risk", {"data": str(CREDITS), "leave_out": "sex"}, Workspace(tmp_path))
     assert result.status == "failed" and "there is no feature 'sex'" in result.message
+
+
+def test_the_smoke_flow_holds_every_job():
+    assert sorted(FLOWS["smoke"].jobs) == sorted(path.stem for path in (CREDITS.parents[2] / "nbs/jobs").glob("*.ipynb"))
