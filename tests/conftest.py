@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("genai_factory.testing")   # failures of the suites show their values
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # equal bits from run to run, and no spinning threads on a small machine
 CI = "GENAI_FACTORY_CI_FOLDER" in os.environ or os.environ.get("CI", "").lower() in ("1", "true")
 collect_ignore = [] if "GENAI_FACTORY_CI_FOLDER" in os.environ else ["test_ci.py"]

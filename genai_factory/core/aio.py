@@ -57,6 +57,7 @@ async def _end_tasks() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks: task.cancel()
     if tasks: await asyncio.wait(tasks, timeout=2)
+    await asyncio.get_running_loop().shutdown_asyncgens()   # streams that a library left half read
 
 @atexit.register
 def _stop() -> None:
