@@ -26,8 +26,9 @@ from ..tools.toolset import ToolResult, as_tool as make_tool
 __all__ = ['conduct', 'dump', 'restore', 'Resume', 'LoopAgent']
 
 # %% ../../nbs/agents/53_agent.ipynb #e2b007dd
-async def conduct(agent: LoopAgent, live: Live, grace_s: float = 0.2) -> AgentRun:
+async def conduct(agent: LoopAgent, live: Live) -> AgentRun:
     "The run, ended for one reason or another."
+    grace_s = 0.2 / (1 + live.path.count("/"))       # an inner run has ended before the one around it stops waiting
     live.tell("start", agent.name)
     with span(agent.name, "invoke_agent", agent=agent.name, conversation=live.run.id) as current:
         task = asyncio.get_running_loop().create_task(play(agent, live))
@@ -108,7 +109,7 @@ def dump(live: Live) -> dict[str, Any]:
     spent = {"steps": budget.steps, "tool_calls": budget.tool_calls, "usage": asdict(budget.usage), "cost": budget.cost, "priced": budget.priced, "before": budget.seconds}
     return {"version": 1, "id": run.id, "agent": run.agent, "messages": [dump_message(message) for message in run.messages], "spent": spent,
             "answer": run.answer, "stop_reason": run.stop_reason, "outputs": run.outputs, "pending": [asdict(one) for one in run.pending],
-            "tainted": live.tainted, "notes": live.notes, "held": live.held, "tries": live.tries, "asleep": live.asleep,
+            "tainted": live.tainted, "notes": live.notes, "asked": live.asked, "held": live.held, "tries": live.tries, "asleep": live.asleep,
             "decisions": {key: asdict(decision) for key, decision in live.decisions.items()}}
 
 def restore(agent: LoopAgent, state: dict[str, Any], parent: Live | None = None) -> Live:
@@ -117,7 +118,7 @@ def restore(agent: LoopAgent, state: dict[str, Any], parent: Live | None = None)
     budget = Budget(agent.limits, parent.budget if parent else None, spent["before"])
     budget.steps, budget.tool_calls, budget.usage, budget.cost, budget.priced = spent["steps"], spent["tool_calls"], Usage(**spent["usage"]), spent["cost"], spent["priced"]
     run = AgentRun(state["agent"], state["id"], messages=[load_message(row) for row in state["messages"]], outputs=state["outputs"])
-    live = Live(run, budget, tainted=state["tainted"], notes=state["notes"], held=state["held"], tries=state["tries"], asleep=state["asleep"])
+    live = Live(run, budget, tainted=state["tainted"], notes=state["notes"], asked=state["asked"], held=state["held"], tries=state["tries"], asleep=state["asleep"])
     live.decisions = {key: as_decision(row) for key, row in state["decisions"].items()}
     live.ids = {call.id for message in run.messages for call in message.tool_calls}
     return live
@@ -163,7 +164,7 @@ class LoopAgent:
         task: str | list[Message] | Resume,
         *,
         listen: Callable[[Event], None] | None = None,   # called with every event
-        tape: Any = None,                                # an `agents.replay.Tape`
+        tape: Any = None,                                # an `agents.approvals.Tape`
     ) -> AgentRun:
         "Work on a task until it is answered or a limit stops it."
         if isinstance(task, Resume): return await _resume(self, task, listen, tape)

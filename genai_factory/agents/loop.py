@@ -10,9 +10,9 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .approvals import dump_result, load_result
 from .runs import AgentRun, Budget, Event, Limits, Live, Pending, Seat, Stop, StopReason, ask
 from ..core.base import Message, ToolCall
-from ..core.records import dump_message, load_message
 from ..tools.toolset import ToolResult, needs_approval
 
 _all_ = ["AgentRun", "Budget", "Event", "Limits", "StopReason"]
@@ -132,14 +132,13 @@ async def _once(live: Live, seat: Seat, call: ToolCall, approved: bool | None, t
     tool = seat.tools[call.name] if call.name in seat.tools else None
     if live.store is None or tool is None or tool.risk != "acts" or tool.idempotent: return await seat.tools.acall(call, approved=approved, tainted=tainted)
     said, stored = await asyncio.to_thread(live.store.claim, live.owner, live.path + call.id, live.tries.get(call.id, 0))
-    if said == "done": return ToolResult(load_message(stored["message"]), stored["status"], stored["seconds"], stored["error"])
+    if said == "done": return load_result(stored)
     if said == "unknown":
         live.tries[call.id] = stored
         live.held[call.id] = "unknown outcome: it was being executed when its process ended; look whether it happened, then approve to run it again, or reject"
         return None
     result = await seat.tools.acall(call, approved=approved, tainted=tainted)
-    kept = {"message": dump_message(result.message), "status": result.status, "seconds": result.seconds, "error": result.error}
-    await asyncio.to_thread(live.store.finish, live.owner, live.path + call.id, kept)
+    await asyncio.to_thread(live.store.finish, live.owner, live.path + call.id, dump_result(result))
     return result
 
 def _wait(live: Live, seat: Seat, calls: list[ToolCall]) -> None:

@@ -207,9 +207,10 @@ class Live:
     budget: Budget
     parent: Live | None = None                               # the run around this one
     path: str = ""                                           # the tool calls in which it is nested, each with a slash
+    asked: int = 0                                           # how often it called a model itself
     near: bool = True                                        # on the event loop of the run around it
     listen: Callable[[Event], None] | None = None
-    tape: Any = None                                         # an `agents.replay.Tape`
+    tape: Any = None                                         # an `agents.approvals.Tape`
     store: RunStore | None = None
     owner: str = ""                                          # the outermost run of a store: claims are kept under its id
     tainted: bool = False                                    # somebody's untrusted words are in the conversation
@@ -243,6 +244,7 @@ async def ask(
     "One call of a model within the budget; `Stop` when a limit forbids it."
     budget, llm = live.budget, seat.llm
     if reason := budget.step(): raise Stop(reason)
+    live.asked += 1
     if budget.tight and (room := budget.room(_output_price(seat))) is not None:
         own = options.get("max_tokens") or getattr(getattr(llm, "config", None), "max_tokens", None)
         options["max_tokens"] = min(own, room) if own else room
@@ -256,10 +258,11 @@ async def ask(
             if live.listen is not None and (delta.text or delta.reasoning): live.tell("delta", seat.name, text=delta.text)
     finally:
         if (close := getattr(stream, "aclose", None)) is not None: await close()
-    live.written = None
     reply = collector.done()
     if live.tape is not None: live.tape.keep(live, seat.name, messages, reply)
-    return _charged(live, seat, messages, reply)
+    _charged(live, seat, messages, reply)
+    live.written = None
+    return reply
 
 # %% ../../nbs/agents/73_runs.ipynb #9b267fff
 def price_table(seat: Seat) -> Prices | None: return seat.prices or getattr(seat.llm, "prices", None)
