@@ -23,7 +23,7 @@ from ..core.files import MANIFEST, verify_manifest
 from ..core.settings import open_workspace
 from ..core.tracing import quiet_environment
 from .batching import Batcher, Row, Text
-from .templates import CALL_MARKS, CallReader, marks_of, offered, plain, render, stops_of
+from .templates import CALL_MARKS, CallReader, offered, render, stops_of
 
 # %% auto #0
 __all__ = ['OPTIONS', 'quiet_hub', 'check_place', 'check_adapter', 'best_device', 'load_model', 'HuggingFaceLLM', 'render_prompt',
