@@ -81,11 +81,17 @@ def redact(
     text: str,  # anything
 ) -> str:       # with [redacted: KIND] in the place of what was found
     "A text without secrets and without the personal data that have a shape."
-    if (secrets := _secrets()) is not None: text = secrets.sub("[redacted: secret]", text)
+    return _without_any(text, _secrets()) if len(text) > 200 else _short(text, _secrets())
+
+def _without_any(text: str, secrets: re.Pattern[str] | None) -> str:
+    "The work of `redact`; names of models and tools come again and again, so the short ones are remembered."
+    if secrets is not None: text = secrets.sub("[redacted: secret]", text)
     for kind, shape in _SHAPES.items(): text = shape.sub(f"[redacted: {kind}]", text)
     for kind, shape, check in _NUMBERS:
         if shape.search(text): text = shape.sub(functools.partial(lambda kind, check, found: _without(found[0], kind, check), kind, check), text)
     return text
+
+_short = functools.lru_cache(maxsize=2048)(_without_any)
 
 # %% ../../nbs/core/05_tracing.ipynb #a341b935
 Kind = Literal["chat", "embeddings", "execute_tool", "invoke_agent", "invoke_workflow", "retrieval"]
@@ -143,6 +149,11 @@ def tracing_on() -> bool:
     "Whether anybody listens."
     return trace._TRACER_PROVIDER is not None or _NAMED
 
+@functools.lru_cache(maxsize=4)
+def _tracer(provider: Any) -> trace.Tracer:
+    "One for each provider: the SDK takes ten microseconds to make one."
+    return trace.get_tracer("genai_factory", tracer_provider=provider)
+
 def span(
     name: str,                # what is done, such as "retrieve"
     kind: Kind | None = None, # operation by the conventions; it is put before the name: "chat" and "small" make "chat small"
@@ -162,7 +173,7 @@ class _Span(contextlib.AbstractContextManager):
     def __init__(self, name: str, kind: Kind | None, facts: dict[str, Any]):
         if kind: name, facts = f"{kind} {name}".rstrip(), {"gen_ai.operation.name": kind, **facts}
         side = trace.SpanKind.CLIENT if kind in ("chat", "embeddings") else trace.SpanKind.INTERNAL
-        self.span = trace.get_tracer("genai_factory").start_span(redact(name), kind=side, attributes=_attributes(facts))
+        self.span = _tracer(trace.get_tracer_provider()).start_span(redact(name), kind=side, attributes=_attributes(facts))
         self.inside = trace.set_span_in_context(self.span)
 
     def __enter__(self) -> trace.Span:
