@@ -16,7 +16,7 @@ from .approvals import Decision, RunStore
 from ..core.base import LLM, Collector, FactoryError, Message, Reply, ToolCall, Usage, UsageError
 from ..core.files import sha256_text
 from ..core.records import dump_message, dumps
-from ..core.tracing import traced, tracing_on
+from ..core.tracing import note, span, tracing_on
 from ..llms.pricing import Prices, cost
 from ..tools.toolset import Toolset
 
@@ -249,20 +249,28 @@ async def ask(
         own = options.get("max_tokens") or getattr(getattr(llm, "config", None), "max_tokens", None)
         options["max_tokens"] = min(own, room) if own else room
     if live.tape is not None and (reply := live.tape.recall(live, seat.name, messages)): return _charged(live, seat, messages, reply)
-    live.written = collector = Collector(llm.model)
-    stream = llm.astream(messages, **options)
-    if tracing_on(): stream = traced(stream, llm.model, "chat", model=llm.model, input=messages)
+    if not tracing_on(): reply = await _heard(live, seat, messages, options)
+    else:
+        with span(llm.model, "chat", model=llm.model, input=messages):
+            reply = await _heard(live, seat, messages, options)
+            note(usage=reply.usage, finish_reason=reply.finish_reason, response_model=reply.model, cost=reply.cost, output=[reply.message])
+    if live.tape is not None: live.tape.keep(live, seat.name, messages, reply)
+    _charged(live, seat, messages, reply)
+    live.written = None
+    return reply
+
+
+async def _heard(live: Live, seat: Seat, messages: list[Message], options: dict[str, Any]) -> Reply:
+    "The whole reply; each piece is told as it comes."
+    live.written = collector = Collector(seat.llm.model)
+    stream = seat.llm.astream(messages, **options)
     try:
         async for delta in stream:
             collector.add(delta)
             if live.listen is not None and (delta.text or delta.reasoning): live.tell("delta", seat.name, text=delta.text)
     finally:
         if (close := getattr(stream, "aclose", None)) is not None: await close()
-    reply = collector.done()
-    if live.tape is not None: live.tape.keep(live, seat.name, messages, reply)
-    _charged(live, seat, messages, reply)
-    live.written = None
-    return reply
+    return collector.done()
 
 # %% ../../nbs/agents/73_runs.ipynb #9b267fff
 def price_table(seat: Seat) -> Prices | None: return seat.prices or getattr(seat.llm, "prices", None)
