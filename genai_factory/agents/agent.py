@@ -39,8 +39,8 @@ async def conduct(agent: LoopAgent, live: Live) -> AgentRun:
             await asyncio.wait((task,), timeout=None if left == float("inf") else max(left, 0.0))
             if late := not task.done(): await _end({task, *live.tasks}, grace_s)
         except asyncio.CancelledError:
-            await _end({task, *live.tasks}, grace_s)
-            _finish(agent, live, "cancelled")
+            try: await _end({task, *live.tasks}, grace_s)     # whoever cancels us may do so twice
+            finally: _finish(agent, live, "cancelled")
             raise
         finally:
             if live.parent is not None and me is not None: live.parent.tasks.discard(me)
@@ -208,7 +208,7 @@ class LoopAgent:
             if run.stop_reason == "approval" and inside is not None: inside.asleep = dump(live)
             return run.answer if run.stop_reason == "answered" else f"[stopped: {run.stop_reason}] {run.answer}"
         words = description or self.description or f"Ask the agent {self.name}."
-        return make_tool(work, name=name or re.sub(r"[^A-Za-z0-9_-]+", "_", self.name)[:64], description=words, timeout_s=self.limits.seconds or 86_400.0)
+        return make_tool(work, name=name or re.sub(r"[^A-Za-z0-9_-]+", "_", self.name)[:64], description=words, timeout_s=(self.limits.seconds or 86_400.0) + 1)     # its own limit comes first
 
 # %% ../../nbs/agents/53_agent.ipynb #1d29d23e
 _ids = random.Random()                             # a generator of our own: a program that seeds Python's must not make two runs of one name
