@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 TABLES = ["loans", "customers", "rich"]
 SECONDS = 0.25
 RUNNER = """
-import json, resource, sys, time
+import json, sys, time
 from genai_factory.core.base import FactoryError
 from genai_factory.tools.sql import Database
 from tests.integration.hostile_sql import COSTLY, REFUSED
@@ -39,7 +39,8 @@ for group, lines in (("refused", REFUSED[dialect]), ("costly", COSTLY[dialect]))
             status, text, size = "ran", rows.for_model(5000), len(rows.rows)
         except FactoryError as error: status, text, size = "refused", str(error), 0
         print(json.dumps([group, line[:300], status, text[:5000], size, time.perf_counter() - started]), flush=True)
-print(json.dumps(["memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))    # ru_maxrss would count the process that started us
+print(json.dumps(["memory", int(peak.split()[1]) // 1024]))
 """
 
 SCRIPT = """

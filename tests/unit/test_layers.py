@@ -1,6 +1,7 @@
 """The floors: imports go down. The contracts stand in pyproject.toml; here they are run, and each is seen finding a planted offender."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,11 +101,12 @@ def test_an_eager_import_is_found():
 
 
 def test_notebook_numbers_are_unique_and_go_with_one_module_each():
-    notebooks = [p for p in (ROOT / "nbs").rglob("[0-9][0-9]_*.ipynb") if not {"jobs", "tutorials", ".ipynb_checkpoints"} & set(p.parts)]
-    numbers = [p.name[:2] for p in notebooks]
+    notebooks = [p for p in (ROOT / "nbs").rglob("[0-9][0-9]*.ipynb") if not {"jobs", "tutorials", ".ipynb_checkpoints"} & set(p.parts)]
+    numbers = [p.name.partition("_")[0] for p in notebooks]
+    assert all(re.fullmatch(r"\d\d[a-z]?", number) for number in numbers), numbers
     assert notebooks and len(set(numbers)) == len(numbers), f"numbers used twice: {sorted({n for n in numbers if numbers.count(n) > 1})}"
     for notebook in notebooks:
-        module = PACKAGE / notebook.parent.relative_to(ROOT / "nbs") / (notebook.stem[3:] + ".py")
+        module = PACKAGE / notebook.parent.relative_to(ROOT / "nbs") / (notebook.stem.partition("_")[2] + ".py")
         assert module.is_file(), f"{notebook.name} should export {module.relative_to(ROOT)}"
 
 
