@@ -74,8 +74,9 @@ def _secrets() -> re.Pattern[str] | None:
     return re.compile("|".join(re.escape(v) for v in sorted(values, key=len, reverse=True))) if values else None
 
 def forget_secrets() -> None:
-    "Read the secret variables anew at the next text."
+    "Read the environment anew at the next text: secret variables, and whether contents are captured."
     _secrets.cache_clear()
+    _told_to_capture.cache_clear()
 
 def redact(
     text: str,  # anything
@@ -112,13 +113,17 @@ _USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"
 # %% ../../nbs/core/05_tracing.ipynb #211b2d6a
 _capture = [False]
 
+@functools.lru_cache(maxsize=1)
+def _told_to_capture() -> bool: return os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() in ("1", "true", "span_only", "span_and_event")
+
 def capture_content(on: bool) -> None:
-    "Let spans carry what people and models wrote, or not; the environment variable lets them in any case."
+    "Let spans carry what people and models wrote, or not; the environment variable, read now, lets them in any case."
     _capture[0] = on
+    _told_to_capture.cache_clear()
 
 def captures_content() -> bool:
     "Whether spans carry what people and models wrote."
-    return _capture[0] or os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() in ("1", "true", "span_only", "span_and_event")
+    return _capture[0] or _told_to_capture()
 
 def _plain(value: Any) -> Any:
     "A value as JSON can hold it; a message in the form of the conventions."
@@ -134,12 +139,16 @@ def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in facts.items():
         if value is None: continue
-        if key == "usage": found |= {FACTS[name]: number for name in _USAGE if (number := getattr(value, name, 0))}
-        elif key in CONTENT:
+        if key in CONTENT:
             if captures_content(): found[CONTENT[key]] = redact(value if isinstance(value, str) else json.dumps(value, default=_plain, ensure_ascii=False))[:CONTENT_LIMIT]
+        elif key == "usage":
+            for name in _USAGE:
+                if number := getattr(value, name, 0): found[FACTS[name]] = number
         elif key == "finish_reason": found[FACTS[key]] = (redact(str(value)),)
-        else: found[FACTS.get(key, key)] = value if isinstance(value, bool | int | float) else redact(str(value))
+        else: found[FACTS.get(key, key)] = redact(value) if type(value) is str else value if isinstance(value, bool | int | float) else redact(str(value))
     return found
+
+
 
 # %% ../../nbs/core/05_tracing.ipynb #ab4d9000
 _OFF = contextlib.nullcontext(trace.INVALID_SPAN)
@@ -173,7 +182,7 @@ class _Span(contextlib.AbstractContextManager):
     def __init__(self, name: str, kind: Kind | None, facts: dict[str, Any]):
         if kind: name, facts = f"{kind} {name}".rstrip(), {"gen_ai.operation.name": kind, **facts}
         side = trace.SpanKind.CLIENT if kind in ("chat", "embeddings") else trace.SpanKind.INTERNAL
-        self.span = _tracer(trace.get_tracer_provider()).start_span(redact(name), kind=side, attributes=_attributes(facts))
+        self.span = _tracer(trace._TRACER_PROVIDER or trace.get_tracer_provider()).start_span(redact(name), kind=side, attributes=_attributes(facts))
         self.inside = trace.set_span_in_context(self.span)
 
     def __enter__(self) -> trace.Span:
@@ -183,7 +192,7 @@ class _Span(contextlib.AbstractContextManager):
 
     def leave(self) -> None:
         "Give the context back, where it is still ours."
-        if trace.get_current_span() is self.span: context.attach(self.before)
+        if context.get_current() is self.inside or trace.get_current_span() is self.span: context.attach(self.before)
 
     def __exit__(self, kind: Any, error: BaseException | None, stack: Any) -> None:
         self.leave()
