@@ -10,6 +10,7 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -33,7 +34,7 @@ async def conduct(agent: LoopAgent, live: Live) -> AgentRun:
     with span(agent.name, "invoke_agent", agent=agent.name, conversation=live.run.id) as current:
         task = asyncio.get_running_loop().create_task(play(agent, live))
         me, late = asyncio.current_task(), False
-        if live.parent is not None and me is not None and live.near: live.parent.tasks.add(me)
+        if live.parent is not None and me is not None and live.near: live.parent.tasks[me] = agent, live
         try:
             left = live.budget.ends - time.monotonic()
             await asyncio.wait((task,), timeout=None if left == float("inf") else max(left, 0.0))
@@ -43,9 +44,13 @@ async def conduct(agent: LoopAgent, live: Live) -> AgentRun:
             finally: _finish(agent, live, "cancelled")
             raise
         finally:
-            if live.parent is not None and me is not None: live.parent.tasks.discard(me)
+            if live.parent is not None and me is not None: live.parent.tasks.pop(me, None)
         reason, raised = _outcome(task, live, late)
-        if live.parent is None and (reason == "approval" or live.store is not None): await _keep(agent, live, reason)
+        try:
+            if live.parent is None and (reason == "approval" or live.store is not None): await _keep(agent, live, reason)
+        except BaseException:      # the file was full, or somebody cancels us now: it has ended all the same
+            _finish(agent, live, "error")
+            raise
         run = _finish(agent, live, reason)
         if current.is_recording(): current.set_attributes({"genai_factory.stop_reason": reason, "genai_factory.steps": run.steps})
     if raised is not None: raise raised
@@ -70,6 +75,8 @@ async def _end(tasks: set[asyncio.Task], grace_s: float) -> None:
 # %% ../../nbs/agents/43a_agent.ipynb #db956621
 def _fill(agent: LoopAgent, live: Live, reason: StopReason) -> None:
     "The result, as far as it is known."
+    for inner, below in list(live.tasks.values()): _finish(inner, below, "cancelled")     # it had no time to end by itself
+    _cut_off(live)
     run, budget = live.run, live.budget
     run.stop_reason, run.steps, run.tool_calls, run.usage, run.seconds = reason, budget.steps, budget.tool_calls, budget.usage, budget.seconds
     run.cost = budget.cost if budget.priced else None
@@ -97,10 +104,42 @@ def _finish(agent: LoopAgent, live: Live, reason: StopReason) -> AgentRun:
 
 def _close(live: Live, agent: LoopAgent, call: ToolCall) -> None:
     "A call without a result gets one: a transcript with open calls is refused by every provider."
-    text = "Error: the run was stopped before this call had a result; whether it took effect is unknown."
-    result = ToolResult(Message("tool", text, [], call.id, call.name), "timeout", 0.0, text)
+    result = _lost(call)
     live.add(result.message)
     if live.started.pop(call.id, None) is not None: live.tell("tool_result", agent.name, call=call, result=result)
+
+def _lost(call: ToolCall) -> ToolResult:
+    text = "Error: the run was stopped before this call had a result; whether it took effect is unknown."
+    return ToolResult(Message("tool", text, [], call.id, call.name), "timeout", 0.0, text)
+
+# %% ../../nbs/agents/43a_agent.ipynb #06566fcb
+def _hear(outer: Live, event: Event) -> None:
+    "Pass on what a run in another thread tells, as long as the run around it goes on."
+    if outer.listen is None: return
+    told = outer.apart.setdefault(event.within, [])
+    if event.kind != "delta": told.append(event)
+    if event.kind == "end" and not _open(told): told.clear()
+    outer.listen(event)
+
+def _open(told: list[Event]) -> list[str]:
+    "The agents that have told their start and not their end, the last one first."
+    names: list[str] = []
+    for event in told:
+        if event.kind == "start": names.insert(0, event.agent)
+        elif event.kind == "end": names.remove(event.agent)
+    return names
+
+def _cut_off(outer: Live) -> None:
+    "End in the stream what goes on in other threads."
+    for within in sorted(outer.apart, key=lambda path: -path.count("/")):
+        told = outer.apart.pop(within)
+        known = {event.call.id for event in told if event.call and event.kind in ("tool_result", "approval")}
+        for event in told[:]:
+            if event.kind == "tool_call" and event.call and event.call.id not in known and outer.listen is not None:
+                outer.listen(replace(event, kind="tool_result", step=told[-1].step, result=_lost(event.call)))
+        text = next((event.text for event in reversed(told) if event.kind == "message" and event.text), "")
+        for name in _open(told):
+            if outer.listen is not None: outer.listen(Event("end", name, told[-1].step, text, run=AgentRun(name, "", text), within=within))
 
 # %% ../../nbs/agents/43a_agent.ipynb #8a50303a
 def dump(live: Live) -> dict[str, Any]:
@@ -240,7 +279,8 @@ def _relay(outer: Live, near: bool, loop: asyncio.AbstractEventLoop) -> Callable
     "To whoever listens to the outer run, as long as it goes on; from another thread by its loop."
     def tell(event: Event) -> None:
         if outer.listen is not None: outer.listen(event)
-    def tell_there(event: Event) -> None: loop.call_soon_threadsafe(tell, event)
+    def tell_there(event: Event) -> None:
+        with suppress(RuntimeError): loop.call_soon_threadsafe(_hear, outer, event)     # a closed loop: nobody is there any more
     return tell if near else tell_there
 
 # %% ../../nbs/agents/43a_agent.ipynb #1a7005a5

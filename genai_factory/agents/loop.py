@@ -11,15 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .approvals import dump_result, load_result
-from .runs import AgentRun, Budget, Event, Limits, Live, Pending, Seat, Stop, StopReason, ask
+from .runs import Live, Pending, Seat, Stop, ask
 from ..core.base import Message, ToolCall
 from ..tools.toolset import ToolResult, needs_approval
 
-_all_ = ["AgentRun", "Budget", "Event", "Limits", "StopReason"]
-
 # %% auto #0
-__all__ = ['CURRENT', 'speak', 'answer_calls', 'Inside', 'play', 'open_calls', 'AgentRun', 'Budget', 'Event', 'Limits',
-           'StopReason']
+__all__ = ['CURRENT', 'speak', 'answer_calls', 'Inside', 'play', 'open_calls']
 
 # %% ../../nbs/agents/43_loop.ipynb #f94130d9
 async def speak(live: Live, seat: Seat) -> Message | None:

@@ -223,7 +223,8 @@ class Live:
     ids: set[str] = field(default_factory=set)               # of the calls so far
     seen: dict[tuple, int] = field(default_factory=dict)     # call and result -> how often since the last new result
     written: Collector | None = None                         # the reply that is being written
-    tasks: set[asyncio.Task] = field(default_factory=set)    # runs inside this one that are not over
+    tasks: dict[asyncio.Task, tuple[Any, Live]] = field(default_factory=dict)   # runs inside this one that are not over, with their agents
+    apart: dict[str, list[Event]] = field(default_factory=dict)                 # what runs in other threads have told, place by place
 
     def tell(self, kind: EventKind, agent: str, **facts: Any) -> None:
         "An event, if anybody listens."
