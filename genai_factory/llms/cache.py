@@ -6,6 +6,7 @@
 from __future__ import annotations
 import hashlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -13,17 +14,24 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from ..core.base import BusyError, Citation, Delta, Message, Part, ToolCall, Usage
+from ..core.base import BusyError, Citation, Delta, Message, Part, ToolCall, Usage, UsageError
 from ..core.configs import LLMConfig
 from ..core.records import dump_message
 from .pricing import Database, database_errors
 
 # %% auto #0
-__all__ = ['WHO', 'EMPTY', 'request_key', 'dump_deltas', 'load_deltas', 'Cache']
+__all__ = ['WHO', 'EMPTY', 'known_tenant', 'request_key', 'dump_deltas', 'load_deltas', 'Cache']
 
 # %% ../../nbs/llms/15a_cache.ipynb #6221716a
 WHO = ("provider", "model", "base_url", "temperature", "max_tokens", "seed", "options")   # of the configuration
 
+def known_tenant(tenant: Any) -> str | None:
+    "A tenant that can be stored: text, or None for nobody in particular."
+    if tenant is not None and not isinstance(tenant, str): raise UsageError(f"A tenant is a text or None, not {tenant!r}. Write str(…).")
+    if tenant and not tenant.isascii() and tenant.encode("utf-8", "replace").decode() != tenant: raise UsageError(f"The tenant {tenant!r} is not valid text: it holds half of a surrogate pair.")
+    return tenant
+
+# %% ../../nbs/llms/15a_cache.ipynb #8dd4f235
 def request_key(
     config: LLMConfig | None,  # of the model that is asked; None: nothing is known but its name
     model: str,
@@ -33,7 +41,8 @@ def request_key(
     "Hash of everything that shapes the answer."
     if any(part.kind == "file" and not isinstance(part.value, bytes) for m in messages if not isinstance(m.content, str) for part in m.content): return None
     tools = [[tool.name, tool.description, tool.parameters] for tool in asked.get("tools") or ()]
-    request = {"config": config.model_dump(mode="json", include=set(WHO)) if config else {}, "model": model, "tools": tools,
+    secret = (config.api_key.get_secret_value() if config.api_key else os.environ.get(f"{config.provider.upper()}_API_KEY", "")) if config else ""
+    request = {"config": config.model_dump(mode="json", include=set(WHO)) if config else {}, "key": secret, "model": model, "tools": tools,
                "messages": [dump_message(message) for message in messages], "asked": {k: v for k, v in asked.items() if k != "tools" and v is not None}}
     try: return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
     except (TypeError, ValueError): return None
@@ -96,7 +105,7 @@ def _work(
                 with database.connection as db:
                     db.execute("begin immediate")
                     return work(db)
-            except sqlite3.OperationalError: return None    # locked, or no room
+            except (sqlite3.OperationalError, OSError): return None    # locked, or no room, or no folder
             except sqlite3.DatabaseError:
                 database.close()
                 for ending in ("", "-wal", "-shm"): Path(f"{database.path}{ending}").unlink(missing_ok=True)
@@ -117,16 +126,19 @@ class Cache(Database):
 
     def get(self, tenant: str, key: str) -> list[Delta] | None:
         "The stored deltas, or None."
+        known_tenant(tenant)
         return _work(self, lambda db: _get(db, tenant, key, self.now(), self.ttl_s))
 
     def put(self, tenant: str, key: str, deltas: list[Delta]) -> None:
         "Keep a complete answer; one that JSON cannot hold, or that is larger than the whole cache, is not kept."
+        known_tenant(tenant)
         try: body = dump_deltas(deltas)
         except (TypeError, ValueError): return
         if len(body) <= self.max_bytes: _work(self, lambda db: _put(db, tenant, key, body, self.now(), self.max_bytes))
 
     def erase(self, tenant: str) -> None:
         "Forget everything of one tenant, on the disk too."
+        known_tenant(tenant)
         with self.lock, database_errors(self.path):
             for statement, values in (("pragma secure_delete = on", ()), ("delete from entries where tenant = ?", (tenant,)), ("pragma wal_checkpoint(truncate)", ())):
                 self.connection.execute(statement, values)

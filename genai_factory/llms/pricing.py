@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -27,8 +27,8 @@ from ..core.base import BusyError, DamagedError, Usage, UsageError, did_you_mean
 from ..core.configs import Config, check, load_yaml
 
 # %% auto #0
-__all__ = ['TOKENS', 'COLUMNS', 'GROUPS', 'Price', 'PriceFile', 'Prices', 'load_prices', 'cost', 'database_errors', 'connect',
-           'Database', 'Attempt', 'Ledger']
+__all__ = ['TOKENS', 'COLUMNS', 'GROUPS', 'Price', 'PriceFile', 'Prices', 'load_prices', 'counts', 'cost', 'database_errors',
+           'connect', 'Database', 'Attempt', 'Ledger']
 
 # %% ../../nbs/llms/15_pricing.ipynb #98a88e23
 class Price(Config):
@@ -95,6 +95,13 @@ def _read(file: Path) -> tuple[tuple[Price, ...], str]:
     return tuple(rows), table.version
 
 # %% ../../nbs/llms/15_pricing.ipynb #0147b5e8
+def counts(usage: Any) -> bool:
+    "Whether these are counts at all: whole numbers from 0 on, of a size that exists."
+    return isinstance(usage, Usage) and all(type(n) is int and 0 <= n <= _MOST for n in astuple(usage))
+
+_MOST = 10**12    # tokens; more is an accident
+
+# %% ../../nbs/llms/15_pricing.ipynb #e705a387
 def cost(
     usage: Usage,              # what the provider counted
     model: str,                # the name that the provider reported
@@ -102,6 +109,7 @@ def cost(
     day: date | None = None,   # when it was asked; None: today in UTC
 ) -> Decimal | None:           # exact, in the row's currency; None: unpriced
     "The price of one reply."
+    if not counts(usage) or not isinstance(model, str): return None
     price = prices.find(model, day)
     fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens - usage.cache_write_1h_tokens
     if price is None or not usage.total_tokens or fresh < 0: return None
@@ -120,6 +128,7 @@ def database_errors(path: Path) -> Iterator[None]:
     try: yield
     except sqlite3.OperationalError as error:
         raise BusyError(f"{path} cannot be used: {error}. Close what holds it, and see that the folder is writable and the disk has room.") from error
+    except OSError as error: raise UsageError(f"{path} cannot be made: {error.strerror}. Name a file in a folder that you may write to.") from error
     except sqlite3.DatabaseError as error:
         raise DamagedError(f"{path} is damaged: {error}. Move it away, or restore it from a copy; a new one is made.") from error
 
@@ -131,7 +140,8 @@ def connect(
     wait_s: float, # how long a writer waits for its turn
 ) -> sqlite3.Connection:
     "Connect; make the tables in a new file, refuse a newer one."
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists(): path.touch(mode=0o600)    # what people asked and were told is nobody else's; SQLite gives its other files the same mode
     db = sqlite3.connect(path, timeout=wait_s, check_same_thread=False, isolation_level=None)
     try:
         found = db.execute("pragma user_version").fetchone()[0]
@@ -151,6 +161,7 @@ def connect(
 class Database:
     "One SQLite file with a schema version, for all threads of a process and for several processes."
     def __init__(self, path: str | Path, schema: str, version: int, wait_s: float = 5):
+        if not isinstance(path, (str, Path)) or not str(path): raise UsageError(f"A database is the path of a file, not {path!r}.")
         self.path, self.asked = Path(path), (schema, version, wait_s)
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -227,9 +238,10 @@ class Ledger(Database):
 
     def add(self, row: Attempt) -> None:
         "Write one attempt; it is committed when this returns."
-        counts = [None] * len(TOKENS) if row.usage is None else [getattr(row.usage, name) for name in TOKENS]
-        values = (row.time or time.time(), row.request, row.tenant, row.provider, row.model, row.attempt, row.status, *counts,
-                  None if row.cost is None else str(row.cost), row.currency, row.prices, row.seconds)
+        usage = astuple(row.usage) if row.usage is not None and counts(row.usage) else [None] * len(TOKENS)
+        texts = (str(text).encode("utf-8", "backslashreplace").decode() for text in (row.request, row.tenant, row.provider, row.model))
+        values = (row.time or time.time(), *texts, row.attempt, row.status, *usage,
+                  None if row.cost is None or row.cost < 0 else str(row.cost), row.currency, row.prices, row.seconds)
         with self.lock, database_errors(self.path):
             self.connection.execute(f"insert into attempts ({', '.join(COLUMNS)}) values ({', '.join('?' * len(COLUMNS))})", values)
 

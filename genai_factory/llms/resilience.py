@@ -15,8 +15,8 @@ from ..core.base import (LLM, ContextLengthError, Delta, FactoryError, Message, 
                                      TimeLimitError, UnavailableError, Usage, UsageError, did_you_mean)
 from ..core.configs import LLMConfig
 from ..core.settings import open_workspace
-from .cache import Cache, request_key
-from .pricing import Attempt, Ledger, Prices, cost, load_prices
+from .cache import Cache, known_tenant, request_key
+from .pricing import Attempt, Ledger, Prices, cost, counts, load_prices
 
 # %% auto #0
 __all__ = ['REASONS', 'PASSING', 'BASE_S', 'CAP_S', 'reason', 'backoff', 'Bucket', 'Breaker', 'ResilientLLM', 'guard', 'amap']
@@ -50,9 +50,8 @@ class Bucket:
     def take(self, amount: float) -> float:
         "Reserve so many requests or tokens, or give back a negative amount; the seconds to wait before using them."
         with self.lock:
-            now = self.clock()
-            self.level = min(self.capacity, self.level + (now - self.at) * self.rate) - amount
-            self.at = now
+            before, self.at = self.at, self.clock()
+            self.level = min(self.capacity, self.level + (self.at - before) * self.rate) - amount
             return max(0.0, -self.level / self.rate)
 
 _buckets: dict[tuple, Bucket] = {}   # one for everything in this process that counts against the same limit
@@ -91,7 +90,7 @@ class _Seat:
     @property
     def provider(self) -> str: return self.config.provider if self.config else type(self.llm).__name__
     @property
-    def name(self) -> str: return f"{self.provider}:{self.llm.model}"
+    def name(self) -> str: return f"{self.provider}:{self.llm.model}" if self.config else self.llm.model or self.provider
 
 def _seat(llm: LLM, config: LLMConfig | None, breaker: Breaker, clock: Callable[[], float]) -> _Seat:
     "Limits are shared by all that use one key for one model at one address."
@@ -159,8 +158,9 @@ def _pause(turn: _Turn) -> float: # seconds
         turn.reserved.append((bucket, tokens, amount))
         waits.append(bucket.take(amount))
     if max(waits[1:], default=0.0) > turn.left:
+        cure = next((f"This request alone takes {n:.0f} tokens, more than the {b.capacity:g} of a minute: shorten it" for b, t, n in turn.reserved if t and n > b.capacity), "Ask less often")
         raise RateLimitError(f"The limit that was set for {turn.seat.name} is used up for the next {max(waits):.0f} s, longer than this request may take "
-                             f"({turn.owner.config.timeout_s:g} s). Ask less often, or raise requests_per_minute or tokens_per_minute.", max(waits))
+                             f"({turn.owner.config.timeout_s:g} s). {cure}, or raise requests_per_minute or tokens_per_minute.", max(waits))
     return max(waits)
 
 # %% ../../nbs/llms/16_resilience.ipynb #7d8acdca
@@ -171,6 +171,7 @@ def _begin(turn: _Turn) -> Any:
 
 def _passed(turn: _Turn, delta: Delta) -> list[Delta]:
     "Note one piece, marked with who serves and what it costs. Before the first content pieces are held back: another attempt may follow."
+    if delta.usage is not None and not counts(delta.usage): delta = replace(delta, usage=None)   # unknown; the answer is kept
     if turn.key: turn.deltas.append(delta)
     turn.model, turn.usage = delta.model or turn.model, delta.usage or turn.usage
     if delta.usage or not turn.shown: delta = replace(delta, served_by=turn.seat.name)
@@ -178,10 +179,9 @@ def _passed(turn: _Turn, delta: Delta) -> list[Delta]:
     if delta.text or delta.reasoning or delta.tool_call or delta.part:
         turn.shown = True
         turn.texts.append(delta.text)
-    elif not turn.shown:
-        turn.held.append(delta)
-        return []
-    ready, turn.held = [*turn.held, delta], []
+    turn.held.append(delta)
+    if not turn.shown: return []
+    ready, turn.held = turn.held, []
     return ready
 
 # %% ../../nbs/llms/16_resilience.ipynb #c423c2a6
@@ -267,7 +267,7 @@ class ResilientLLM(LLM):
     ):
         for name in (fall_back_on := tuple(fall_back_on)):
             if name not in REASONS: raise UsageError(f"There is no reason '{name}' to fall back. {did_you_mean(name, REASONS)}")
-        self.config, self.ledger, self.cache, self.tenant, self.fall_back_on = config, ledger, cache, tenant, fall_back_on
+        self.config, self.ledger, self.cache, self.tenant, self.fall_back_on = config, ledger, cache, known_tenant(tenant), fall_back_on
         self.clock, self.sleep, self.uniform = clock, sleep, uniform
         self.prices = prices or load_prices(config.prices)
         self.model = llms[0].model
@@ -304,7 +304,7 @@ class ResilientLLM(LLM):
     def for_tenant(self, tenant: str) -> ResilientLLM:
         "The same chain with the same limits for another tenant."
         other = copy.copy(self)
-        other.tenant = tenant
+        other.tenant = known_tenant(tenant)
         return other
 
 # %% ../../nbs/llms/16_resilience.ipynb #0c94a749
@@ -333,6 +333,8 @@ async def amap(
 ) -> list[Reply | Exception]:                        # in the order of the prompts
     "Ask many things, a few at a time."
     from rich.progress import Progress
+    if on_error not in ("keep", "raise"): raise UsageError(f"on_error = {on_error!r} is not known. {did_you_mean(str(on_error), ('keep', 'raise'))}")
+    if not isinstance(prompts, Iterable) or isinstance(prompts, str): raise UsageError(f"amap takes a list of questions, not {prompts!r}. For one question use achat.")
     asked: list[Any] = list(prompts)
     answers, waiting = list[Any](asked), iter(range(len(asked)))
     with Progress(disable=not progress) as bar:

@@ -32,6 +32,7 @@ OTHER = {
     "model": {"model": "n"}, "base_url": {"config": LLMConfig(provider="openai", model="m", base_url="http://127.0.0.1:1")},
     "configured temperature": {"config": LLMConfig(provider="openai", model="m", temperature=1)},
     "configured option": {"config": LLMConfig(provider="openai", model="m", options={"top_p": 0.5})},
+    "key": {"config": LLMConfig(provider="openai", model="m", api_key="k")},
     "seed": {"config": LLMConfig(provider="openai", model="m", seed=1)},
     "question": {"messages": [Message("user", "What does it cost")]}, "role": {"messages": [Message("system", "What does it cost?")]},
     "one more turn": {"messages": [*ASK, Message("assistant", "")]}, "passage": {"messages": [Message("user", [Part("text", "What does it cost?"), Part("passage", Passage("x", Document("d", "x"), 0, 1))])]},
@@ -45,7 +46,7 @@ OTHER = {
 def test_anything_that_shapes_the_answer_changes_the_key(what): assert request_key(**{**BASE, **OTHER[what]}) != request_key(**BASE)
 
 def test_what_does_not_shape_the_answer_does_not():
-    same = {**BASE, "config": LLMConfig(provider="openai", model="m", api_key="k", timeout_s=3, max_retries=7, cache=True)}
+    same = {**BASE, "config": LLMConfig(provider="openai", model="m", timeout_s=3, max_retries=7, cache=True)}
     assert request_key(**same) == request_key(**BASE) is not None
     assert request_key(**{**BASE, "asked": {**BASE["asked"], "response_format": None}}) == request_key(**BASE)
 
@@ -146,3 +147,28 @@ def test_a_cache_that_can_never_work_is_refused(tmp_path):
     cache.connection.execute("pragma user_version = 9")
     cache.close()
     with pytest.raises(UsageError, match="newer release"): Cache(tmp_path / "new.db")
+
+
+def test_the_key_in_the_environment_counts_too(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "one")
+    before = request_key(**BASE)
+    monkeypatch.setenv("OPENAI_API_KEY", "two")
+    assert request_key(**BASE) != before
+
+
+def test_only_the_owner_reads_the_cache(cache, tmp_path):
+    cache.put("", "k", ANSWER)
+    assert all(file.stat().st_mode & 0o077 == 0 for file in tmp_path.iterdir())
+
+
+def test_a_place_where_no_cache_can_be_is_refused_in_words():
+    with pytest.raises(BusyError, match="cannot be used"): Cache("/proc/nowhere/c.db")
+    with pytest.raises(UsageError, match="path of a file"): Cache(None)
+
+
+@pytest.mark.parametrize("tenant", [5, b"x", "\ud800"])
+def test_a_tenant_is_text(cache, tenant):
+    for use in (lambda: cache.get(tenant, "k"), lambda: cache.put(tenant, "k", ANSWER), lambda: cache.erase(tenant)):
+        with pytest.raises(UsageError, match="tenant"): use()
+    cache.put("Jürgen \U0001f600", "k", ANSWER)
+    assert cache.get("Jürgen \U0001f600", "k") == ANSWER

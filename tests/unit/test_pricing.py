@@ -41,6 +41,8 @@ def test_every_rate_has_its_tokens(table):
     ("gpt-4o", Usage(10, 10, cached_tokens=11)),                     # more cached than there was: the counts contradict each other
     ("gpt-4o", Usage()),                                             # nothing counted
     ("claude-sonnet-4-5", Usage(200_001, 1)),                        # beyond what the row holds for
+    *[("gpt-4o", Usage(10, n)) for n in ("7", 7.5, [1], 10**30, -1, True, None)],   # no counts
+    (None, Usage(10, 10)),
 ])
 def test_what_is_not_known_has_no_price(model, usage): assert cost(usage, model, load_prices()) is None
 
@@ -182,3 +184,22 @@ def test_a_newer_a_damaged_and_an_unwritable_file_are_refused(tmp_path):
     with pytest.raises(DamagedError, match="bad.db"): Ledger(tmp_path / "bad.db")
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(BusyError, match="folder.db"): Ledger(tmp_path / "folder.db")
+
+
+def test_counts_that_are_none_never_reach_the_sums(tmp_path):
+    ledger = Ledger(tmp_path / "l.db")
+    for n in ("7", 7.5, [1], 10**30, -5): ledger.add(Attempt("p", "m\ud800", 1, "ok", 0.1, Usage(n, 1), Decimal(-1), "USD", tenant="\ud800"))
+    total, = ledger.totals("model")
+    assert total["model"] == "m\\ud800" and total["attempts"] == total["unpriced"] == 5 and total["input_tokens"] == total["output_tokens"] == 0 and total["cost"] == {}
+
+
+def test_only_the_owner_reads_a_ledger(tmp_path):
+    ledger = Ledger(tmp_path / "new" / "l.db")
+    ledger.add(Attempt("p", "m", 1, "ok", 0.1))
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in (tmp_path / "new").iterdir()} == dict.fromkeys(("l.db", "l.db-wal", "l.db-shm"), "0o600")
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("path", ["/proc/nowhere/l.db", 5, None, ""])
+def test_a_place_where_no_ledger_can_be_is_refused_in_words(path):
+    with pytest.raises(UsageError): Ledger(path)

@@ -195,7 +195,7 @@ def test_another_model_takes_over(build, ledger, why, error):
     a, b = Fake(error), Fake(says("Here"), model="gpt-4o-mini")
     reply = build(a, b, max_retries=1).chat("Hi")
     tries = 2 if why in ("rate limit", "outage") and error.retryable else 1
-    assert reply.text == "Here" and reply.served_by == "Fake:gpt-4o-mini" and len(a.asked) == tries
+    assert reply.text == "Here" and reply.served_by == "gpt-4o-mini" and len(a.asked) == tries
     assert [row["attempt"] for row in ledger.rows()] == list(range(1, tries + 2))
     with pytest.raises(type(error)): build(a, b, max_retries=0, fall_back_on={"rate limit", "outage", "context", "refusal"} - {why}).chat("Hi")
 
@@ -278,7 +278,7 @@ def test_a_probe_that_gives_up_while_it_waits_does_not_either(build, clock):
 def test_when_all_cool_down_the_error_says_so(build):
     llm = build(Fake(BROKEN, model="a"), Fake(BROKEN, model="b"), max_retries=0, failures=1)
     with pytest.raises(UnavailableError, match="broke off"): llm.chat("Hi")
-    with pytest.raises(UnavailableError, match="openai:a, Fake:b.*cool-down of 30 s"): llm.chat("Hi")
+    with pytest.raises(UnavailableError, match="openai:a, b.*cool-down of 30 s"): llm.chat("Hi")
 
 
 def test_a_single_model_is_never_skipped(build):
@@ -540,3 +540,31 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cached):
     prompts = [str(n) for n in range(20)]
     aio.run(amap(llm, prompts[:12]))
     assert len(aio.run(amap(llm, prompts))) == 20 and len(model.asked) == 20
+
+
+@pytest.mark.parametrize("strange", ["7", 7.5, [1], 10**30, -5])
+def test_strange_counts_cost_the_price_not_the_answer(cached, ledger, strange):
+    llm, _ = cached(Fake([Delta("paid for"), Delta(usage=Usage(strange, 1), finish_reason="stop", model="gpt-4o\ud800")]), tokens_per_minute=1000)
+    reply = llm.chat("Hi")
+    assert reply.text == "paid for" and reply.cost is None and reply.usage == Usage()
+    row, = ledger.rows()
+    assert row["status"] == "ok" and row["cost"] is None and row["input_tokens"] is None and llm.chat("Hi").text == "paid for"
+
+
+def test_a_model_without_a_configuration_is_named_by_its_name(build):
+    assert build(Fake(BROKEN), Fake(says("b"), model="mine"), max_retries=0).chat("Hi").served_by == "mine"
+
+
+def test_a_request_larger_than_the_limit_is_told_so(build):
+    with pytest.raises(RateLimitError, match="alone takes 1000 tokens, more than the 10 of a minute: shorten it, or raise"): build(Fake(says("a")), tokens_per_minute=10, timeout_s=3).chat("y" * 4000)
+
+
+@pytest.mark.parametrize("tenant", [5, "\ud800"])
+def test_a_tenant_is_text(build, tenant):
+    for make in (lambda: build(Fake(says("a")), tenant=tenant), lambda: build(Fake(says("a"))).for_tenant(tenant)):
+        with pytest.raises(UsageError, match="tenant"): make()
+
+
+@pytest.mark.parametrize("asked, settings", [("abc", {}), (5, {}), (["a"], {"on_error": "rase"})])
+def test_amap_says_what_it_takes(build, asked, settings):
+    with pytest.raises(UsageError, match="list of questions|raise"): aio.run(amap(build(Fake(says("a"))), asked, **settings))
