@@ -48,6 +48,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "citation": "genai_factory.evaluators.text:citation",
         "answer_correct": "genai_factory.evaluators.text:answer_correct",
         "support": "genai_factory.evaluators.hallucination:support",
+        "trajectory_match": "genai_factory.evaluators.trajectory:trajectory_match",
+        "tool_precision": "genai_factory.evaluators.trajectory:tool_precision",
+        "tool_recall": "genai_factory.evaluators.trajectory:tool_recall",
+        "tool_f1": "genai_factory.evaluators.trajectory:tool_f1",
+        "call_count": "genai_factory.evaluators.trajectory:call_count",
+        "steps_used": "genai_factory.evaluators.trajectory:steps_used",
     },
 }
 _added: dict[tuple[str, str], Callable[..., Any]] = {}
