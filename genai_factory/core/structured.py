@@ -6,12 +6,16 @@
 from __future__ import annotations
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
+
+from .errors import UsageError
 
 # %% auto #0
-__all__ = ['schema_of', 'instruction', 'find_json', 'parse_answer']
+__all__ = ['schema_of', 'instruction', 'found', 'find_json', 'parse_answer']
 
 # %% ../../nbs/core/00b_structured.ipynb #6e95bfad
 def schema_of(
@@ -19,27 +23,69 @@ def schema_of(
 ) -> dict[str, Any]:        # {"name": …, "schema": …}
     "The JSON schema of a form, under a name."
     if isinstance(form, dict):
-        if set(form) == {"name", "schema"}: return form
-        return {"name": re.sub(r"\W+", "_", str(form.get("title", "answer"))), "schema": form}
-    name = re.sub(r"\W+", "_", getattr(form, "__name__", "answer"))
-    schema = form.model_json_schema() if isinstance(form, type) and issubclass(form, BaseModel) else TypeAdapter(form).json_schema()
-    return {"name": name, "schema": schema}
+        named = form if set(form) == {"name", "schema"} else {"name": re.sub(r"\W+", "_", str(form.get("title", "answer"))), "schema": form}
+        _judge(named["schema"])
+        return named
+    return {"name": re.sub(r"\W+", "_", getattr(form, "__name__", "answer")), "schema": _known(form, lambda adapter: adapter.json_schema())}
 
+def _known(form: Any, use: Callable[[TypeAdapter], Any]) -> Any:
+    "What `use` makes of a type that pydantic knows; any other is refused."
+    try:
+        if isinstance(form, str): raise TypeError("it is a text")    # which pydantic would look up as the name of a type
+        return use(TypeAdapter(form))
+    except Exception as error:
+        raise UsageError(f"response_format = {form!r} is no form: {str(error).splitlines()[0]}. Give a pydantic model, a type, or a JSON schema as a dictionary.") from error
+
+
+
+# %% ../../nbs/core/00b_structured.ipynb #caa869e8
+def _judge(schema: Any) -> None:
+    "Refuse what is no JSON schema, and one that refers to an address."
+    import jsonschema
+    if not isinstance(schema, dict): raise UsageError(f"response_format is no JSON schema: a dictionary is, and this is {schema!r}.")
+    todo, ids, refs = [schema], set[str](), list[str]()
+    try: jsonschema.validators.validator_for(schema).check_schema(schema)
+    except jsonschema.SchemaError as error: raise UsageError(f"response_format is no JSON schema: {'.'.join(map(str, error.absolute_path)) or 'the schema'}: {error.message}") from None
+    except RecursionError: raise UsageError("response_format is no JSON schema: it is nested too deeply.") from None
+    while todo:
+        part = todo.pop()
+        if isinstance(part, list): todo += part
+        if not isinstance(part, dict): continue
+        todo += part.values()
+        ids |= {part["$id"]} if isinstance(part.get("$id"), str) else set()
+        refs += [part[key] for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str)]
+    for ref in refs:
+        if ref.partition("#")[0] not in {"", *ids}: raise UsageError(f"response_format refers to {ref!r}, which does not stand in the schema. Nothing is fetched: put it under $defs.")
+
+# %% ../../nbs/core/00b_structured.ipynb #f22bc614
 def instruction(form: Any) -> str:
     "The words that ask a model for this form, where it cannot be asked in another way."
     schema = json.dumps(schema_of(form)["schema"], ensure_ascii=False)
     return f"Answer with one JSON value that fits this JSON schema, and nothing else: no prose, no code fence.\n{schema}"
 
 # %% ../../nbs/core/00b_structured.ipynb #99955e18
+_THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.S)
+_OPEN = re.compile(r"[{\[]")
+
+def found(
+    text: str,
+) -> list[tuple[str, Any]]: # never empty
+    "The JSON values in `text`, each with its own words: the whole of it, or the outermost objects and lists. `ValueError` where there is none."
+    try:
+        try: return [(text, json.loads(text))]
+        except ValueError as error: first = error
+        said, values, end, decoder = _THOUGHTS.sub("", text), list[tuple[str, Any]](), 0, json.JSONDecoder()
+        while place := _OPEN.search(said, end):
+            try: value, end = decoder.raw_decode(said, place.start())
+            except ValueError: end = place.end()
+            else: values.append((said[place.start():end], value))
+    except RecursionError: raise ValueError("not JSON that can be read: it is nested too deeply") from None
+    if not values: raise ValueError(f"not JSON: {first}")
+    return values
+
 def find_json(text: str) -> Any:
-    "The JSON value in `text`: the whole of it, or the first object or list that can be read. `ValueError` where there is none."
-    try: return json.loads(text)
-    except ValueError as error: first = error
-    decoder = json.JSONDecoder()
-    for place in re.finditer(r"[{\[]", text):
-        try: return decoder.raw_decode(text, place.start())[0]
-        except ValueError: continue
-    raise ValueError(f"not JSON: {first}")
+    "The last JSON value in `text`."
+    return found(text)[-1][1]
 
 # %% ../../nbs/core/00b_structured.ipynb #c17b4681
 def parse_answer(
@@ -47,15 +93,29 @@ def parse_answer(
     form: Any, # as for `schema_of`
 ) -> Any:      # an instance of the form; for a JSON schema the plain value
     "The checked value, or a `ValueError` whose text lists every problem, for people and models alike."
-    value = find_json(text)
-    if isinstance(form, dict): return _fits(value, schema_of(form)["schema"])
-    try: return TypeAdapter(form).validate_python(value)
+    values, problems = found(text)[-_TRIED:], dict[int, ValueError]()
+    fit = partial(_fits, schema=schema_of(form)["schema"]) if isinstance(form, dict) else partial(_made, form=_known(form, lambda adapter: adapter))
+    for words, value in reversed(values):
+        try: return fit(words, value)
+        except ValueError as problem: problems.setdefault(len(words), problem)
+    raise problems[max(problems)]       # of the longest, which was most likely meant
+
+_TRIED = 100    # values at most, from the end
+
+def _made(words: str, value: Any, form: TypeAdapter) -> Any:
+    "An instance; JSON is checked as JSON, so a strict form takes a date that is written as text."
+    try: return form.validate_json(words)
     except ValidationError as error:
         raise ValueError("\n".join(f"{'.'.join(map(str, e['loc'])) or 'the answer'}: {e['msg']}" for e in error.errors())) from None
+    except Exception as error: raise ValueError(f"the answer could not be checked: {type(error).__name__}: {error}") from error    # a validator of the form's author
 
-def _fits(value: Any, schema: dict[str, Any]) -> Any:
-    "The value itself, once it fits a JSON schema."
+def _fits(words: str, value: Any, schema: dict[str, Any]) -> Any:
+    "The value itself, once it fits a JSON schema; references are looked up in the schema alone."
     import jsonschema
-    problems = list(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
+    from jsonschema_specifications import REGISTRY
+    from referencing.exceptions import Unresolvable
+    try: problems = list(jsonschema.validators.validator_for(schema)(schema, registry=REGISTRY).iter_errors(value))
+    except Unresolvable as error: raise UsageError(f"response_format refers to {error.ref!r}, which does not stand in the schema.") from None
+    except RecursionError: raise ValueError("the answer is nested too deeply") from None
     if problems: raise ValueError("\n".join(f"{'.'.join(map(str, p.absolute_path)) or 'the answer'}: {p.message}" for p in problems))
     return value
