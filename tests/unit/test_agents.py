@@ -18,7 +18,8 @@ from genai_factory.llms.pricing import Price, Prices
 from genai_factory.llms.scripted import ScriptedLLM, asks
 from genai_factory.tools.toolset import as_tool
 
-KINDS = ("react", "group", "crew", "nested")
+KINDS = ("react", "group", "graph", "planner", "crew", "nested")
+AFTER = ("planner", "nested")      # another model takes the first step
 
 
 class Counter:
@@ -42,10 +43,19 @@ def endless(width=1, usage=None):
     return ScriptedLLM(reply)
 
 
+def tireless(messages):
+    "A manager that plans and is never content"
+    if "Judge" not in messages[-1].text: return json.dumps({"facts": [], "steps": [{"who": "a", "what": "count"}]})
+    return json.dumps({"reason": "More.", "done": False, "moving": True, "next": "b"})
+
+
 def build(kind, llm, counter, limits, **more):
     "Each kind of agent around one model that never ends by itself; `nested` is an agent inside an agent that has no limits of its own"
     if kind == "react": return ReactAgent(llm, [counter.tool], limits=limits, **more)
     if kind == "group": return GroupChat([ReactAgent(llm, [counter.tool], name=name) for name in ("a", "b")], termination=max_messages(10**9), limits=limits, **more)
+    pair = [ReactAgent(llm, [counter.tool], name=name) for name in ("a", "b")]
+    if kind == "graph": return GroupChat(pair, "graph", max_messages(10**9), graph={"a": [("b", None)], "b": [("a", None)]}, limits=limits, **more)
+    if kind == "planner": return GroupChat(pair, "planner", llm=ScriptedLLM(tireless), limits=limits, **more)
     if kind == "crew": return Crew([crew_member(llm, "clerk", tools=[counter.tool])], [Task("Count."), Task("Count again.")], limits=limits, **more)
     free = Limits(steps=None, tool_calls=None, seconds=None)
     inner = ReactAgent(llm, [counter.tool], name="inner", limits=free)
@@ -59,9 +69,9 @@ def test_an_agent_is_stopped_at_exactly_n_steps(kind, n, width):
     llm, counter = endless(width), Counter()
     run = build(kind, llm, counter, Limits(steps=n, tool_calls=None)).run("go")
     assert (run.stop_reason, run.steps) == ("steps", n)
-    assert len(llm.asked) == (n if kind != "nested" else n - 1)      # nested: the outer model took the first
+    assert len(llm.asked) == (n if kind not in AFTER else n - 1)
     assert len(counter.ran) == len(llm.asked) * width
-    if kind != "nested" or n > 1: assert run.answer in ("I am counting.", "") and (kind == "nested" or run.answer)
+    if kind not in AFTER: assert run.answer == "I am counting."
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +93,7 @@ def test_no_call_starts_at_the_token_limit_and_each_is_cut_to_what_is_left(kind,
     llm, counter = endless(usage=Usage(spent, spent)), Counter()
     run = build(kind, llm, counter, Limits(steps=None, tool_calls=None, tokens=limit)).run("go")
     assert run.stop_reason == "tokens" and run.usage.total_tokens >= limit
-    if kind == "nested": return
+    if kind in AFTER: return
     assert len(llm.asked) == -(-limit // (2 * spent))
     assert [options["max_tokens"] for options in llm.options] == [limit - 2 * spent * n for n in range(len(llm.asked))]
 
@@ -449,3 +459,93 @@ def test_a_budget_is_shared_with_what_runs_inside(moves, steps, calls):
             for move in ("step", "call", "inner step", "inner call")}
     assert done["step"] + done["inner step"] == outer.steps <= steps and done["call"] + done["inner call"] == outer.tool_calls <= calls
     assert inner.steps == done["inner step"]
+
+
+def plan(*steps, facts=()): return json.dumps({"facts": list(facts), "steps": [{"who": who, "what": what} for who, what in steps]})
+def judged(next="", done=False, moving=True, reason="Seen.", request=""): return json.dumps({"reason": reason, "done": done, "moving": moving, "next": next, "request": request})
+def said(run): return [f"{message.name or message.role}: {message.text}" for message in run.messages]
+
+
+def test_a_graph_leads_the_chat_along_the_first_way_that_holds():
+    ways = {"desk": [("loans", says("loan")), ("cards", says("card"))], "loans": [("check", None)], "cards": [("check", None)], "check": [("END", says("fine")), ("desk", None)]}
+    def chat(): return GroupChat([speaker("desk", "A loan and a card.", "A card.", "Nothing."), speaker("loans", "4.9 percent."), speaker("cards", "Blocked."), speaker("check", "Wrong.", "Hm.")], "graph", graph=ways)
+    run = chat().run("Help.")
+    assert said(run) == ["user: Help.", "desk: A loan and a card.", "loans: 4.9 percent.", "check: Wrong.", "desk: A card.", "cards: Blocked.", "check: Hm.", "desk: Nothing."]
+    assert (run.stop_reason, run.answer, run.steps, run.outputs) == ("answered", "Nothing.", 7, {"ended_by": "no way on from desk"})
+    assert chat().run("Help.").transcript_hash() == run.transcript_hash()
+    ends = GroupChat([speaker("a", "fine")], "graph", graph={"a": [("END", None)]}).run("go")
+    assert (ends.answer, ends.outputs) == ("fine", {"ended_by": "the graph"})
+
+
+@pytest.mark.parametrize("graph, words", [
+    ({"a": [("c", None)]}, "'c', who is no member"), ({"c": [("a", None)]}, "'c', who is no member"), ({"END": [("a", None)]}, "'END', who is no member"),
+    ({"a": [("END", None)], "b": [("a", None)]}, "leads to b"),
+    ({"a": [("b", None)], "b": [("a", None)]}, "From a, b .* no way to an end"),
+    ({"a": [("END", says("x")), ("b", None)], "b": [("b", None)]}, "From b .* no way to an end"),
+    ({"a": [("b", None), ("END", says("x"))]}, "can never be taken")])
+def test_a_graph_that_cannot_work_is_refused_when_it_is_made(graph, words):
+    with pytest.raises(UsageError, match=words): GroupChat([speaker("a"), speaker("b")], "graph", graph=graph)
+
+
+def test_a_circle_may_be_ended_by_a_condition():
+    circle = {"a": [("b", None)], "b": [("a", None)]}
+    run = GroupChat([speaker("a", "1", "3"), speaker("b", "2")], "graph", max_messages(3), graph=circle).run("go")
+    assert said(run)[1:] == ["a: 1", "b: 2", "a: 3"] and run.outputs == {"ended_by": "3 messages"}
+    with pytest.raises(UsageError, match="for the policy graph"): GroupChat([speaker("a"), speaker("b")], graph=circle)
+
+
+def test_a_manager_plans_checks_plans_anew_and_answers():
+    def played(steps):
+        manager = ScriptedLLM([plan(("ben", "look it up"), facts=["the rate is open"]), judged("ben", moving=False, reason="Nothing.", request="look again"), judged("ben", moving=False, reason="Again nothing."),
+                               plan(("anna", "ask the desk")), judged("ben", request="say it in words"), judged(done=True), "It is 4.9 percent."])
+        anna, ben, events = speaker("anna", "4.9"), speaker("ben", "Not found.", "Still not.", "Four point nine."), []
+        run = GroupChat([anna, ben], "planner", llm=manager, limits=Limits(steps=steps)).run("What is the rate?", listen=events.append)
+        check_events(events)
+        return run, manager, anna
+    run, manager, anna = played(11)
+    assert said(run) == ["user: What is the rate?", "manager: The plan.\nKnown: the rate is open\n1. ben: look it up", "ben: Not found.", "manager: Nothing. ben: look again", "ben: Still not.",
+                         "manager: Again nothing. ben: go on", "manager: The plan.\n1. anna: ask the desk", "anna: 4.9", "manager: Seen. ben: say it in words", "ben: Four point nine.", "manager: Seen.", "manager: It is 4.9 percent."]
+    assert (run.answer, run.stop_reason, run.steps, run.outputs["ended_by"], run.outputs["plan"]["steps"][0]["who"]) == ("It is 4.9 percent.", "answered", 11, "the manager", "anna")
+    assert (played(10)[0].stop_reason, said(played(10)[0])) == ("steps", said(run)[:-1])
+    assert "did not lead on" in manager.asked[3][-1].text and anna.llm.asked[0][-1].text.startswith("manager: The plan.")
+
+
+@pytest.mark.parametrize("patience, replans", [(1, 0), (1, 2), (2, 1), (3, 0)])
+def test_a_chat_in_which_nothing_moves_ends_after_so_many_new_plans(patience, replans):
+    def manager(messages):
+        asked = messages[-1].text
+        return judged("a", moving=False) if "Judge" in asked else "We do not know." if "final answer" in asked else plan(("a", "try"))
+    member = ReactAgent(ScriptedLLM(lambda messages: "Nothing."), name="a")
+    run = GroupChat([member], "planner", llm=ScriptedLLM(manager), patience=patience, replans=replans, limits=Limits(steps=100)).run("go")
+    assert (run.answer, run.outputs["ended_by"], len(member.llm.asked)) == ("We do not know.", "no progress", patience * (1 + replans))
+
+
+def test_what_a_manager_mumbles_is_asked_for_again_and_then_an_error():
+    manager = ScriptedLLM(["I think ben.", plan(("bert", "go")), plan(("ben", "go")), judged("nobody"), judged(done=True), "Done."])
+    run = GroupChat([speaker("ben", "Here.")], "planner", llm=manager).run("go")
+    assert said(run) == ["user: go", "manager: The plan.\n1. ben: go", "ben: Here.", "manager: Seen.", "manager: Done."] and run.steps == 7
+    assert "'bert' is no member" in manager.asked[2][-1].text and [m.text for m in manager.asked[2]].count("I think ben.") == 1 and "I think ben." not in str(manager.asked[3])
+    run = GroupChat([speaker("ben")], "planner", llm=ScriptedLLM(["hm", "hm", "hm"])).run("go")
+    assert run.stop_reason == "error" and isinstance(run.error, AnswerError) and run.error.attempts == ["hm"] * 3 and run.steps == 3
+    with pytest.raises(UsageError, match="needs a model"): GroupChat([speaker("ben")], "planner")
+    with pytest.raises(UsageError, match="another name"): GroupChat([speaker("manager")], "planner", llm=manager)
+
+
+def test_a_condition_lets_the_manager_answer_and_a_planned_chat_waits_for_a_person(tmp_path):
+    sent, tool = sender()
+    def chat(member, *lines): return GroupChat([ReactAgent(ScriptedLLM(member), [tool], name="post")], "planner", max_messages(1), llm=ScriptedLLM(lines), store=RunStore(tmp_path / "runs.db"))
+    run = chat([asks(("send", {"to": "a"}))], plan(("post", "send it"))).run("go")
+    assert run.stop_reason == "approval" and not sent
+    after = chat(["Sent."], "It is sent.").resume(run.id, {run.pending[0].id: True})
+    assert (after.answer, after.outputs["ended_by"], after.steps, sent) == ("It is sent.", "1 messages", 4, ["a"])
+
+
+def test_a_configuration_draws_a_graph_or_names_a_planner():
+    from genai_factory.agents.group_chat import make
+    from genai_factory.core.configs import AgentConfig
+    scripts = {"llm a": ["go on", "go on"], "llm b": ["no", "STOP"], "lead": [plan(("b", "try")), judged(done=True), "Done."]}
+    def build(kind, which): return ScriptedLLM(scripts[which])
+    members = [{"name": name, "llm": f"llm {name}"} for name in ("a", "b")]
+    config = AgentConfig(kind="autogen", members=members, policy="graph", graph={"a": ["b"], "b": [{"to": "END", "says": "STOP"}, "a"]})
+    assert said(make(config, build).run("go"))[1:] == ["a: go on", "b: no", "a: go on", "b: STOP"]
+    assert make(AgentConfig(kind="autogen", members=members, policy="planner", llm="lead"), build).run("go").answer == "Done."
