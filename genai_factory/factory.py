@@ -111,8 +111,10 @@ def make_tool(
     config = ToolConfig(name=which) if isinstance(which, str) else which
     try: made = find("tool", config.name)(**{**config.options, **options})
     except TypeError as error: raise UsageError(f"The tool '{config.name}' cannot be made: {error}. See help for its options.") from error
-    changes = {name: value for name in ("timeout_s", "max_output", "approval") if (value := getattr(config, name)) is not None}
-    return [replace(one, **changes) for one in made] if isinstance(made, list) else replace(made, **changes)
+    changes = {name: value for name in ("timeout_s", "max_output", "approval", "retries") if (value := getattr(config, name)) is not None}
+    if not isinstance(made, list): return replace(made, **changes)
+    once = {name: value for name, value in changes.items() if name != "retries"}     # of several tools, those that act are not tried again
+    return [replace(one, **(changes if one.risk == "reads" or one.idempotent else once)) for one in made]
 
 def make_prompt(
     which: str | PromptConfig,

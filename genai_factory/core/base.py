@@ -193,6 +193,7 @@ class Tool:
     trusted: bool = True
     approval: bool | None = None       # None: a tool that acts needs a person's approval, one that reads does not
     idempotent: bool = False           # a repeat does no harm: after a crash it may be run again
+    retries: int = 0                   # how often a failed call is run again: of what reads, or is idempotent
 
 # %% ../../nbs/core/01_base.ipynb #9d883f8d
 class Collector:

@@ -25,7 +25,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from ..core import aio
-from ..core.base import BusyError, Message, Origin, Tool, ToolCall, UsageError, did_you_mean
+from ..core.base import BusyError, DamagedError, InputError, Message, MissingError, Origin, RefusalError, Tool, ToolCall, UsageError, did_you_mean
 from ..core.tracing import span, tracing_on
 from .results import as_content, error_text
 
@@ -102,6 +102,8 @@ def as_tool(
     origin: Origin = "tool",          # whose words its results are
     trusted: bool | None = None,      # None: results from the web, mail and documents are not
     approval: bool | None = None,     # None: by the risk
+    idempotent: bool = False,         # a repeat does no harm
+    retries: int = 0,                 # how often a failed call is run again; one that acts must be idempotent
 ) -> Tool:
     "A tool out of a function."
     name = name or str(getattr(_routine(function), "__name__", ""))
@@ -113,7 +115,7 @@ def as_tool(
     schema = arguments_of(function, name).json_schema(schema_generator=_Schema)
     schema.pop("title", None)
     return Tool(name, said, {"type": "object", "properties": {}, **schema}, function, risk, timeout_s, max_output, inline, origin,
-                origin not in ("web", "mail", "document") if trusted is None else trusted, approval)
+                origin not in ("web", "mail", "document") if trusted is None else trusted, approval, idempotent, retries)
 
 def tool(function: Callable | None = None, **options) -> Any: # a Tool, or what makes one
     "The same as a decorator, with or without the options of `as_tool`."
@@ -226,6 +228,8 @@ class _Ready:
 def _ready(tool: Tool | Callable) -> _Ready:
     "Compile a tool; a plain function is made one."
     tool = tool if isinstance(tool, Tool) else as_tool(tool)
+    if tool.retries and tool.risk == "acts" and not tool.idempotent:
+        raise UsageError(f"Tool '{tool.name}' acts, so after an error nobody knows what it did, and it has retries={tool.retries}. Leave them out, or say idempotent=True if a repeat does no harm.")
     waits = inspect.iscoroutinefunction(_routine(tool.function))
     return _Ready(tool, _checker(tool), waits)
 
@@ -298,24 +302,41 @@ async def _run(toolset: Toolset, one: _Ready, call: ToolCall, given: dict[str, A
     "Run a checked call and shape what came of it."
     tool = one.tool
     content: Any
-    try:
-        if tool.inline and not one.waits: content, error = as_content(tool.function(**given), tool.origin, tool.trusted, tool.max_output), None
-        else: content, error = await _elsewhere(toolset, one, given)
+    try: content, error = await _tried(toolset, one, given)
     except _Late: return _told(call, "timeout", f"Error: '{tool.name}' gave no answer within {tool.timeout_s:g} s and was stopped. Ask for less, or go on without it.", started)
-    except (Exception, SystemExit) as raised: content, error = None, raised
     if error is None: return ToolResult(Message("tool", content, [], call.id, call.name), "ok", perf_counter() - started)
     if not isinstance(error, (Exception, SystemExit)): raise error      # an interrupt is a person's wish, not the tool's answer
     content = as_content(f"Error: {error_text(error)}", tool.origin, tool.trusted)
     return ToolResult(Message("tool", content, [], call.id, call.name), "error", perf_counter() - started, error_text(error))
 
-async def _elsewhere(toolset: Toolset, one: _Ready, given: dict[str, Any]) -> Outcome:
+_FINAL = (UsageError, InputError, MissingError, DamagedError, RefusalError, ValueError, TypeError, LookupError, ArithmeticError)   # a repeat fails as well
+
+async def _tried(toolset: Toolset, one: _Ready, given: dict[str, Any]) -> Outcome:
+    "One try, or several where the tool says so: all of them, and the pauses between, within its time."
+    tool, left, tries = one.tool, one.tool.timeout_s, 0
+    outcome: Outcome
+    while True:
+        began = perf_counter()
+        try:
+            if tool.inline and not one.waits: outcome = as_content(tool.function(**given), tool.origin, tool.trusted, tool.max_output), None
+            else: outcome = await _elsewhere(toolset, one, given, left)
+        except _Late: raise
+        except (Exception, SystemExit) as raised: outcome = None, raised
+        error, tries = outcome[1], tries + 1
+        if tries > tool.retries or isinstance(error, _FINAL) or not isinstance(error, Exception): return outcome
+        pause = max(0.05 * 2 ** tries, getattr(error, "retry_after", None) or 0)
+        left -= perf_counter() - began + pause
+        if left <= 0: return outcome
+        await asyncio.sleep(pause)
+
+async def _elsewhere(toolset: Toolset, one: _Ready, given: dict[str, Any], timeout_s: float) -> Outcome:
     "In a task or in a thread, when one of the toolset's places is free."
     tool = one.tool
     def shaped(value: Any) -> Any: return as_content(value, tool.origin, tool.trusted, tool.max_output)
     async with toolset.places():
         if one.waits:
-            value, error = await _in_task(tool.function(**given), tool.timeout_s)
+            value, error = await _in_task(tool.function(**given), timeout_s)
             return (None, error) if error is not None else (shaped(value), None)
         if (hung := stuck_calls()) >= toolset.max_stuck:
             return None, BusyError(f"{hung} earlier calls hang and still hold their threads, so '{tool.name}' was not started. Go on without tools.")
-        return await _in_thread(lambda: shaped(tool.function(**given)), tool.timeout_s)
+        return await _in_thread(lambda: shaped(tool.function(**given)), timeout_s)

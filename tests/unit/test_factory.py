@@ -97,3 +97,15 @@ def test_other_packages_offer_parts_by_entry_point(tmp_path, monkeypatch):
 def test_agents_are_described_completely():
     described = {name for name, field in AgentConfig.model_fields.items() if field.description}
     assert {"kind", "llm", "mode", "members", "policy", "process", "tasks"} <= described
+
+
+def test_a_tool_is_retried_as_configured_unless_it_acts():
+    from genai_factory.tools.toolset import Toolset, as_tool
+    assert make_tool("calculator").retries == 0 and make_tool(ToolConfig(name="calculator", retries=2)).retries == 2
+    with pytest.raises(UsageError, match="retries"): build("tool", {"name": "calculator", "retries": -1})
+    def wipe():
+        "Deletes it all."
+    register("tool", "wipe", lambda: as_tool(wipe, risk="acts"))
+    with pytest.raises(UsageError, match="'wipe' acts"): Toolset([make_tool(ToolConfig(name="wipe", retries=1))])
+    register("tool", "both", lambda: [make_tool("calculator"), as_tool(wipe, risk="acts")])
+    assert [one.retries for one in make_tool(ToolConfig(name="both", retries=2))] == [2, 0], "of several tools those that read"

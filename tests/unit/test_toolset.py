@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr
 
-from genai_factory.core.base import Document, Part, Passage, Tool, ToolCall, UsageError
+from genai_factory.core.base import (
+    DamagedError, Document, InputError, MissingError, Part, Passage, RateLimitError, RefusalError, Tool, ToolCall, UnavailableError, UsageError)
 from genai_factory.tools import toolset as room
 from genai_factory.tools.results import as_content, as_text, cut, table_text
 from genai_factory.tools.toolset import Toolset, as_tool, needs_approval, stuck_calls, tool
@@ -436,3 +437,88 @@ def test_a_span_says_which_tool_ran_and_how_it_ended(monkeypatch):
     (one,) = kept.get_finished_spans()
     assert one.name == "execute_tool sleepy" and one.attributes["gen_ai.tool.name"] == "sleepy" and one.attributes["gen_ai.tool.call.id"] == "7"
     assert one.attributes["genai_factory.status"] == "timeout" and "gen_ai.tool.call.arguments" not in one.attributes
+
+
+# Once more
+
+def failing(*errors, waits=False, **options):
+    "A tool that raises these one after the other, then answers; and the list of its calls"
+    calls = []
+    def work():
+        "Works, in the end."
+        calls.append(1)
+        if len(calls) <= len(errors): raise errors[len(calls) - 1]
+        return f"done at try {len(calls)}"
+    async def waiting():
+        "Works, in the end."
+        return work()
+    return as_tool(waiting if waits else work, name="work", **options), calls
+
+
+DOWN = [ConnectionError("reset"), TimeoutError("slow"), UnavailableError("busy")]
+
+
+@pytest.mark.parametrize("how", [{}, {"inline": True}, {"waits": True}])
+def test_a_failed_call_is_run_again(how):
+    made, calls = failing(*DOWN[:2], retries=2, **how)
+    result = ask([made], "work")
+    assert (result.status, text_of(result), len(calls)) == ("ok", "done at try 3", 3)
+    made, calls = failing(*DOWN, retries=2, **how)
+    result = ask([made], "work")
+    assert (result.status, result.error, len(calls)) == ("error", "UnavailableError: busy", 3)
+    made, calls = failing(*DOWN, **how)
+    assert ask([made], "work").error == "ConnectionError: reset" and len(calls) == 1, "without retries there is one try"
+
+
+@pytest.mark.parametrize("error", [UsageError("x"), InputError("x"), MissingError("x"), DamagedError("x"), RefusalError("x"), ValueError("x"), TypeError("x"),
+                                   KeyError("x"), ZeroDivisionError("x"), SystemExit(1)], ids=lambda error: type(error).__name__)
+def test_what_would_fail_again_is_not_run_again(error):
+    made, calls = failing(error, retries=3)
+    assert ask([made], "work").status == "error" and len(calls) == 1
+
+
+def test_arguments_that_do_not_fit_are_not_tried_at_all():
+    made, calls = failing(retries=3)
+    assert ask([made], "work", '{"x": 1}').status == "error" and not calls
+
+
+def test_what_acts_is_never_run_twice_unless_a_repeat_does_no_harm():
+    made, calls = failing(*DOWN[:1], retries=1, risk="acts")
+    with pytest.raises(UsageError, match="'work' acts.*retries=1.*idempotent=True"): Toolset([made])
+    made, calls = failing(*DOWN[:1], retries=1, risk="acts", idempotent=True)
+    assert ask([made], "work").status == "needs_approval" and not calls
+    assert ask([made], "work", approved=True).status == "ok" and len(calls) == 2
+
+
+def test_all_tries_share_the_time_of_one(monkeypatch):
+    given, real = [], room._in_task
+    async def watched(coroutine, timeout_s):
+        given.append(timeout_s)
+        return await real(coroutine, timeout_s)
+    monkeypatch.setattr(room, "_in_task", watched)
+    made, calls = failing(*DOWN[:2], retries=2, waits=True, timeout_s=60)
+    assert ask([made], "work").status == "ok" and given[0] == 60
+    assert given[1] <= 60 - 0.1 and given[2] <= given[1] - 0.2, "the pauses count, and they grow"
+
+
+def test_no_try_begins_after_the_time_is_over():
+    made, calls = failing(*[ConnectionError("reset")] * 6, retries=5, timeout_s=0.25)
+    result = ask([made], "work")
+    assert result.error == "ConnectionError: reset" and len(calls) <= 2, "0.1 s and 0.2 s of pauses do not fit into 0.25 s"
+    made, calls = failing(RateLimitError("later", 3600), retries=1)
+    assert "later" in ask([made], "work").error and len(calls) == 1, "an hour does not fit into 30 s"
+
+
+def test_a_pause_is_as_long_as_the_error_asks_for():
+    made, calls = failing(RateLimitError("later", 0.3), retries=1)
+    result = ask([made], "work")
+    assert result.status == "ok" and len(calls) == 2 and result.seconds >= 0.3
+
+
+def test_a_timeout_is_not_tried_again():
+    calls = []
+    async def waits():
+        "Waits too long."
+        calls.append(1)
+        await asyncio.sleep(30)
+    assert ask([as_tool(waits, retries=3, timeout_s=0.05)], "waits").status == "timeout" and len(calls) == 1
