@@ -6,6 +6,7 @@
 from __future__ import annotations
 import asyncio
 import atexit
+import contextlib
 import contextvars
 import os
 import threading
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_local = threading.local()               # .loop: this thread's own loop
+_local = threading.local()               # .own: this thread's own loop
 _lock = threading.Lock()
 _background: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
 
@@ -24,11 +25,24 @@ _background: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
 __all__ = ['T', 'run', 'iterate', 'within']
 
 # %% ../../nbs/core/00_aio.ipynb #0942260e
+class _Own:
+    "A thread's loop, closed when the thread lets go of it."
+    def __init__(self): self.loop, self.process = asyncio.new_event_loop(), os.getpid()
+
+    def end(self) -> None:
+        "Close the loop and what it holds."
+        if self.loop.is_closed() or self.loop.is_running() or self.process != os.getpid(): return
+        try: self.loop.run_until_complete(_end_tasks())
+        finally: self.loop.close()
+
+    def __del__(self):
+        with contextlib.suppress(Exception): self.end()
+
 def _own_loop() -> asyncio.AbstractEventLoop:
     "This thread's persistent loop, made on first use."
-    loop = getattr(_local, "loop", None)
-    if loop is None or loop.is_closed(): loop = _local.loop = asyncio.new_event_loop()
-    return loop
+    own = getattr(_local, "own", None)
+    if own is None or own.loop.is_closed(): own = _local.own = _Own()
+    return own.loop
 
 def _background_loop() -> asyncio.AbstractEventLoop:
     "The loop of the background thread, started on first use."
@@ -54,6 +68,7 @@ os.register_at_fork(after_in_child=_forget)
 # %% ../../nbs/core/00_aio.ipynb #9ebfad36
 async def _end_tasks() -> None:
     "Cancel whatever still runs on this loop and give it two seconds to clean up."
+    await asyncio.sleep(0)                   # what is about to begin has begun, or it could not be cancelled
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks: task.cancel()
     if tasks: await asyncio.wait(tasks, timeout=2)
@@ -62,10 +77,7 @@ async def _end_tasks() -> None:
 @atexit.register
 def _stop() -> None:
     "Without this, a stream that was left open keeps the interpreter from ending."
-    loop = getattr(_local, "loop", None)
-    if loop is not None and not loop.is_closed() and not loop.is_running():
-        loop.run_until_complete(_end_tasks())
-        loop.close()
+    if own := getattr(_local, "own", None): own.end()
     if _background is not None and _background[1].is_alive():
         asyncio.run_coroutine_threadsafe(_end_tasks(), _background[0]).result(3)
         _background[0].call_soon_threadsafe(_background[0].stop)

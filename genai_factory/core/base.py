@@ -14,6 +14,7 @@ from .errors import (  # noqa: F401 - offered again to every room
     AnswerError, BusyError, ConflictError, ContextLengthError, DamagedError, FactoryError, InputError, MissingError, RateLimitError, RefusalError,
     StreamInterrupted, TimeLimitError, UnavailableError, UsageError, did_you_mean)
 from .structured import instruction, parse_answer, schema_of
+from .turns import listed
 
 # %% auto #0
 __all__ = ['PartKind', 'Origin', 'ABSTAIN', 'Part', 'ToolCall', 'Message', 'as_messages', 'Document', 'Passage', 'Citation',
@@ -71,10 +72,10 @@ class Message:
         return "\n\n".join([*named, *([self.text] if self.text else [])])
 
 def as_messages(
-    prompt: str | list[Message], # text is one user message
+    prompt: Any, # a text is one user message; a message or a dictionary of role and content is a list of one
 ) -> list[Message]:
     "Messages, whatever was given."
-    return [Message("user", prompt)] if isinstance(prompt, str) else list(prompt)
+    return listed(prompt, Message, Part)
 
 # %% ../../nbs/core/01_base.ipynb #6bc6b671
 @dataclass(slots=True)

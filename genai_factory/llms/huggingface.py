@@ -20,14 +20,15 @@ from ..core import aio
 from ..core.base import LLM, Delta, Message, Reply, TimeLimitError, ToolCall, UnavailableError, Usage, UsageError, as_messages, did_you_mean
 from ..core.configs import LLMConfig
 from ..core.files import MANIFEST, verify_manifest
+from ..core.sending import mended, options_of, sendable
 from ..core.settings import open_workspace
 from ..core.tracing import quiet_environment
 from .batching import Batcher, Row, Text
 from .templates import CALL_MARKS, CallReader, offered, render, stops_of
 
 # %% auto #0
-__all__ = ['OPTIONS', 'quiet_hub', 'check_place', 'check_adapter', 'best_device', 'load_model', 'HuggingFaceLLM', 'render_prompt',
-           'make']
+__all__ = ['OPTIONS', 'quiet_hub', 'check_place', 'check_adapter', 'best_device', 'not_loaded', 'load_model', 'HuggingFaceLLM',
+           'render_prompt', 'make']
 
 # %% ../../nbs/llms/12_huggingface.ipynb #a52a65be
 def quiet_hub() -> None:
@@ -66,6 +67,16 @@ def best_device() -> tuple[str, Any]: # device, and the numbers to compute with
     import torch
     return ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
 
+def not_loaded(path: str | Path, error: Exception) -> Exception:
+    "What the library says about a model that it cannot load, with what to do about it."
+    kind, why = type(error).__name__, next(iter(str(error).splitlines()), "").rstrip(". ")
+    if not (kind in ("SafetensorError", "UnpicklingError") or isinstance(error, (OSError, ValueError, KeyError, RuntimeError))): return error
+    if "trust_remote_code" in str(error): advice = "It brings its own code, and code from a model is not run here: give a model whose type transformers knows."
+    elif kind == "OutOfMemoryError": advice = "Give a smaller model, or end what else uses the device."
+    elif Path(path).is_dir(): advice = "Its files are incomplete or damaged, or made for another version of transformers: copy or train it again."
+    else: advice = "Give the folder of a model, or allow the model hub: offline = false in settings.ini."
+    return UnavailableError(f"The model '{path}' cannot be loaded ({kind}: {why}). {advice}")
+
 def load_model(
     path: str | Path,                          # folder or hub id
     adapter: str | Path | None = None,         # folder of a LoRA adapter to merge into it
@@ -82,9 +93,7 @@ def load_model(
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path))
         model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise UnavailableError(f"The model '{path}' cannot be loaded: {str(error).splitlines()[0]} Give the folder of a model, or allow "
-                               "the model hub: offline = false in settings.ini.") from error
+    except Exception as error: raise not_loaded(path, error) from error
     if bases: model = _with_adapters(model, path, adapter, adapters or {}, bases)
     return model.to(device).eval(), tokenizer
 
@@ -143,13 +152,11 @@ class HuggingFaceLLM(LLM):
 # %% ../../nbs/llms/12_huggingface.ipynb #e100faf9
 def _options(llm: HuggingFaceLLM, given: dict[str, Any]) -> dict[str, Any]:
     "Defaults and what was asked for, checked."
+    given = options_of(given)
     for name in given.keys() - set(OPTIONS): raise UsageError(f"A local model has no option '{name}'. {did_you_mean(name, OPTIONS)}")
     chosen = llm.defaults | {name: value for name, value in given.items() if value is not None or name == "adapter"}
     chosen["stop"] = (chosen["stop"],) if isinstance(chosen["stop"], str) else tuple(chosen["stop"])
-    if not all(isinstance(stop, str) and stop for stop in chosen["stop"]): raise UsageError(f"stop = {given['stop']!r}: give a text, or a list of texts, none of them empty.")
-    for name, wanted, good in (("max_tokens", "1 or more", chosen["max_tokens"] >= 1), ("temperature", "0 or more", chosen["temperature"] >= 0),
-                               ("top_p", "above 0, at most 1", 0 < chosen["top_p"] <= 1)):
-        if not good: raise UsageError(f"{name} = {chosen[name]} is out of range: {wanted}.")
+    if not isinstance(chosen["top_p"], (int, float)) or not 0 < chosen["top_p"] <= 1: raise UsageError(f"top_p = {chosen['top_p']!r} is out of range: above 0, at most 1.")
     if "adapter" in given and not llm.adapters:
         raise UsageError(f"'{llm.model}' has no adapters to turn on and off. Load it with them: adapters={{'NAME': FOLDER}}; one given as adapter=FOLDER is merged for good.")
     if chosen["adapter"] and chosen["adapter"] not in llm.adapters: raise UsageError(f"There is no adapter '{chosen['adapter']}'. {did_you_mean(chosen['adapter'], llm.adapters)}")
@@ -166,11 +173,12 @@ def _switch(model: Any, name: str | None) -> None:
 def render_prompt(llm: HuggingFaceLLM, messages: list[Message], tools: list | None = None, said: str = "") -> str:
     "The text that the model continues."
     _, tokenizer = llm.load()
-    if not llm.closed_book: return render(tokenizer, messages, tools, said)
+    messages = sendable(messages)
+    if not llm.closed_book: return mended(render(tokenizer, messages, tools, said))
     if tools: raise UsageError(f"'{llm.model}' answers single questions from memory: it takes no tools. Give them to another model.")
     asked = [m for m in messages if m.role == "user"]
     if not asked: raise UsageError("There is no question: the messages hold no user turn.")
-    return render(tokenizer, [Message("user", asked[-1].text)])
+    return mended(render(tokenizer, [Message("user", asked[-1].text)]))
 
 def _decoder(tokenizer: Any, calls: bool) -> Callable[[list[int]], str]: # calls: marks of tool calls stay in the text
     "Token ids as text, without the tokenizer's marks."

@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import os
 import re
+import traceback
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import aclosing
@@ -15,6 +16,7 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from ..core.aio import within
 from ..core.base import LLM, Delta, Message, Tool, ToolCall, Usage, formed
@@ -22,10 +24,12 @@ from ..core.configs import LLMConfig
 from genai_factory.core.errors import (ContextLengthError, FactoryError, RateLimitError, RefusalError, StreamInterrupted, TimeLimitError, UnavailableError,
     UsageError, did_you_mean)
 from ..core.structured import schema_of
+from ..core.sending import all_mended, options_of, readable, sendable
 
 # %% auto #0
-__all__ = ['TOO_LONG', 'FILTERED', 'LIMITS', 'WAYS', 'most', 'Reader', 'retry_after', 'refused', 'final', 'translated', 'late',
-           'strict', 'ways', 'toolbox', 'RemoteLLM', 'sdk_of', 'client_of', 'relay', 'opened']
+__all__ = ['TOO_LONG', 'FILTERED', 'LIMITS', 'WAYS', 'most', 'Reader', 'retry_after', 'refused', 'final', 'shown',
+           'checked_address', 'key_of', 'masked', 'told', 'translated', 'not_a_stream', 'odd', 'late', 'strict', 'ways',
+           'toolbox', 'RemoteLLM', 'sdk_of', 'client_of', 'relay', 'opened']
 
 # %% ../../nbs/llms/09a_remote.ipynb #2339b1c1
 def most(before: Usage | None, told: Usage) -> Usage:
@@ -48,6 +52,7 @@ class Reader:
     def end(self) -> Iterator[Delta]:
         "What is known when the stream is over."
         for call in self.calls:
+            if not call.name: raise ValueError("a tool call without a name")
             if not call.arguments.strip() and self.finish != "length": call.arguments = "{}"
             yield Delta(call.arguments) if call.name == self.form else Delta(tool_call=call)
         answered = self.finish == "tool_calls" and all(call.name == self.form for call in self.calls)
@@ -87,6 +92,40 @@ def final(error: UnavailableError) -> UnavailableError:
     return error
 
 # %% ../../nbs/llms/09a_remote.ipynb #61b2f22c
+def shown(address: str) -> str:
+    "A server's address without what is nobody's business."
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+def checked_address(address: str) -> str:
+    "The address as it is shown; `UsageError` for what is none."
+    try: good = urlsplit(address).scheme in ("http", "https") and bool(urlsplit(address).hostname) and urlsplit(address).port != 0 and not re.search(r"\s", address)
+    except ValueError: good = False
+    if not good: raise UsageError(f"base_url = '{address.rpartition('@')[2].partition('?')[0]}' is no address of a server. Write it whole, such as http://localhost:8000/v1.")
+    return shown(address)
+
+def key_of(llm: RemoteLLM) -> str | None:
+    "The key, from the configuration or the environment."
+    return llm.config.api_key.get_secret_value() if llm.config.api_key else os.environ.get(llm.variable)
+
+def masked(llm: RemoteLLM, text: str) -> str:
+    "The text without secrets: the key, and what the address holds beside the address. Six characters or more: shorter ones are no secrets."
+    address = urlsplit(llm.config.base_url or "")
+    secrets = [key_of(llm), address.password, address.username, *(value for _, value in parse_qsl(address.query)), address.query]
+    if llm.config.base_url: text = text.replace(llm.config.base_url, llm.where)
+    for secret in sorted({s for s in secrets if s and len(s) >= 6}, key=len, reverse=True): text = text.replace(secret, "[key]")
+    return text
+
+def told(error: Exception, llm: RemoteLLM, cause: Exception | None = None) -> Exception:
+    "The error with its secrets masked; a cause that holds one is not chained."
+    if error is cause: return error
+    cause = cause or error.__cause__   # type: ignore[assignment]
+    if error.args and isinstance(error.args[0], str): error.args = (masked(llm, error.args[0]), *error.args[1:])
+    said = "".join(traceback.format_exception(cause)) if cause else ""
+    error.__cause__ = cause if masked(llm, said) == said else None
+    return error
+
+# %% ../../nbs/llms/09a_remote.ipynb #086e61fa
 def translated(error: Exception, llm: RemoteLLM, partial: str | None) -> Exception:
     "A client's failure in our words; `partial` is the text so far, None while no answer has begun."
     sdk, where = sdk_of(llm), llm.where
@@ -97,7 +136,7 @@ def translated(error: Exception, llm: RemoteLLM, partial: str | None) -> Excepti
     if isinstance(error, TypeError) and "unexpected keyword" in str(error):
         return UsageError(f"{error}: {llm.package} has no such option. Fields of another server go into options: {{extra_body: {{…}}}}.")
     wire = type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2")
-    if not (wire or isinstance(error, (sdk.APIError, ValueError))): return error
+    if not (wire or partial is not None or isinstance(error, (sdk.APIError, ValueError))): return error
     why = str(error.__cause__ or error).rstrip(".") or type(error.__cause__ or error).__name__
     if partial is not None:
         return StreamInterrupted(f"The answer of {where} broke off after {len(partial)} characters ({why}). It is not complete: ask again.", partial)
@@ -105,6 +144,17 @@ def translated(error: Exception, llm: RemoteLLM, partial: str | None) -> Excepti
     return UnavailableError(f"{where} does not answer: {why}. Is the server up, and base_url right?")
 
 LIMITS = {"connect": "connect_timeout_s", "first token": "first_token_timeout_s", "between tokens": "token_timeout_s", "total": "timeout_s"}
+
+def not_a_stream(llm: RemoteLLM, stream: Any) -> UsageError | None:
+    "The error of an answer that is a page or one object, where events were asked for."
+    kind = stream.response.headers.get("content-type", "").partition(";")[0].strip()
+    if kind == "text/event-stream": return None
+    return UsageError(f"The answer of {llm.where} is not an event stream ({kind or 'no content type'}): is base_url right, and can the server stream?")
+
+def odd(llm: RemoteLLM, error: Exception, event: Any, partial: str) -> StreamInterrupted:
+    "The error of an event that the reader could not read."
+    return StreamInterrupted(f"The answer of {llm.where} is malformed after {len(partial)} characters ({type(error).__name__}: {error}) in {str(event)[:200]}. "
+                             "It is not complete: ask again, or ask another server.", partial)
 
 def late(llm: RemoteLLM, phase: str) -> TimeLimitError:
     "The error of a phase that took too long."
@@ -164,7 +214,7 @@ class RemoteLLM(LLM):
         if not config.model: raise UsageError(f"Which model? Write it after the colon: make_llm('{self.package}:MODEL').")
         self.config, self.model = config, config.model
         self.structured = "native" if config.structured == "auto" else config.structured
-        self.where = config.base_url or self.package
+        self.where = checked_address(config.base_url) if config.base_url is not None else self.package
         self.clients: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()   # one for each event loop
 
     def request(self, messages: list[Message], tools: list[Tool] | None, form: dict | None, way: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -188,23 +238,34 @@ def sdk_of(llm: RemoteLLM) -> Any:
     try: return importlib.import_module(llm.package)
     except ImportError as error: raise final(UnavailableError(f"The package {llm.package} is missing. Run: pip install {llm.package}")) from error
 
-def client_of(llm: RemoteLLM) -> Any:
+async def _kept(client: Any, clients: Any, loop: Any) -> AsyncGenerator[Any, None]:
+    "Hold a client until its loop ends."
+    try: yield client
+    finally:
+        clients.pop(loop, None)
+        await client.close()
+
+async def client_of(llm: RemoteLLM) -> Any:
     "The client of the running loop."
     loop, c = asyncio.get_running_loop(), llm.config
     if loop not in llm.clients:
-        key = c.api_key.get_secret_value() if c.api_key else os.environ.get(llm.variable)
+        for old in [known for known in list(llm.clients) if known.is_closed()]: llm.clients.pop(old, None)
+        key = key_of(llm)
         if not key: raise final(UnavailableError(f"No key for {llm.package}: set the environment variable {llm.variable}, or pass api_key=… "
                                                  "(any text for a local server that asks for none)."))
         sdk = sdk_of(llm)
         limits = sdk.Timeout(c.timeout_s, connect=c.connect_timeout_s)
-        llm.clients[loop] = getattr(sdk, llm.client)(api_key=key, base_url=c.base_url, timeout=limits, max_retries=c.max_retries)
-    return llm.clients[loop]
+        client = getattr(sdk, llm.client)(api_key=key, base_url=c.base_url, timeout=limits, max_retries=c.max_retries)
+        keeper = _kept(client, llm.clients, loop)
+        await anext(keeper)              # from now on the loop knows it
+        llm.clients[loop] = client, keeper
+    return llm.clients[loop][0]
 
 # %% ../../nbs/llms/09a_remote.ipynb #dc923337
 async def relay(llm: RemoteLLM, messages: list[Message], tools: list[Tool] | None, form: dict | None, options: dict[str, Any]) -> AsyncIterator[Delta]:
     "The deltas of one request, its failures in our words."
     c, reader, clock = llm.config, None, asyncio.get_running_loop().time
-    began = clock()
+    began, messages, options = clock(), sendable(messages), options_of(options)
     try:
         async with asyncio.timeout(min(c.first_token_timeout_s, c.timeout_s)) as watch:
             stream, name = await opened(llm, messages, tools, form, options)
@@ -212,27 +273,33 @@ async def relay(llm: RemoteLLM, messages: list[Message], tools: list[Tool] | Non
         timed = within(aiter(stream), c.first_token_timeout_s - spent, c.token_timeout_s, c.timeout_s - spent, lambda phase, _: late(llm, phase))
         async with stream, aclosing(cast(AsyncGenerator, timed)) as events:
             async for event in events:
-                for delta in reader.feed(event):
+                try: found = [readable(delta) for delta in reader.feed(event)]
+                except Exception as error: raise odd(llm, error, event, reader.text) from error
+                for delta in found:
                     reader.text += delta.text
                     yield delta
-        if not reader.finish: raise StreamInterrupted(f"The answer of {llm.where} ended after {len(reader.text)} characters without saying why. "
+        if not reader.finish: raise not_a_stream(llm, stream) or StreamInterrupted(f"The answer of {llm.where} ended after {len(reader.text)} characters without saying why. "
                                                       "It is not complete: ask again.", reader.text)
-        for delta in reader.end(): yield delta
+        try: found = [readable(delta) for delta in reader.end()]
+        except Exception as error: raise odd(llm, error, reader.calls, reader.text) from error
+        for delta in found: yield delta
         if reader.refusal or reader.finish == "content_filter":
             raise RefusalError(f"'{llm.model}' at {llm.where} declined to answer{': ' + reader.refusal if reader.refusal else ' (its filter stopped the answer)'}.")
-    except FactoryError: raise
+    except FactoryError as error:
+        told(error, llm)
+        raise
     except Exception as error:
         if isinstance(error, TimeoutError) and watch.expired(): raise late(llm, "first token" if c.first_token_timeout_s <= c.timeout_s else "total") from None
-        raise translated(error, llm, reader.text if reader else None) from error
+        raise told(translated(error, llm, reader.text if reader else None), llm, error)   # noqa: B904 - chained there, if it holds no secret
 
 
 async def opened(llm: RemoteLLM, messages: list[Message], tools: list[Tool] | None, form: dict | None, options: dict[str, Any]) -> tuple[Any, str | None]:
     "The open stream, and the name of the tool that carries the form, if one does. A way that the server refuses is followed by the next."
-    client, first = client_of(llm), None
+    client, first = await client_of(llm), None
     known = ways(form, llm.structured, llm.config.structured != "auto") if form else [""]
     for way in known:
         said = formed(LLM(), messages, form)[0] if way == "prompt" else messages
-        try: stream = await llm.open(client, llm.request(said, tools, form, way, {**llm.config.options, **options}))
+        try: stream = await llm.open(client, all_mended(llm.request(said, tools, form, way, {**llm.config.options, **options})))
         except sdk_of(llm).APIStatusError as error:
             first = first or error
             if way == known[-1] or error.status_code not in (400, 422) or TOO_LONG.search(str(error.body)): raise first from None

@@ -1,15 +1,20 @@
 """The real client libraries against a provider on this machine: the contract's suite, and what each wire format asks for."""
 
 import json
+import subprocess
+import sys
+import threading
 import traceback
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 import genai_factory
 from genai_factory import build, make_llm
-from genai_factory.core.base import Document, Message, Passage
-from genai_factory.core.errors import RateLimitError, StreamInterrupted, UnavailableError, UsageError
+from genai_factory.core.base import Document, Message, Part, Passage
+from genai_factory.core.errors import FactoryError, RateLimitError, StreamInterrupted, UnavailableError, UsageError
 from genai_factory.testing.llms import ADD, NOW, QUESTION, Offer, RemoteLLMContract
 from genai_factory.testing.provider import Answer, ProviderServer, call, refuse
 
@@ -183,3 +188,143 @@ def test_the_factory_takes_dictionaries_and_refuses_unknown_keys():
     assert build("llm", {"provider": "openai", "model": "m"}).model == "m"
     with pytest.raises(UsageError, match="Did you mean 'temperature'"): build("llm", {"provider": "openai", "temprature": 1})
     with pytest.raises(UsageError, match="Did you mean 'openai'"): make_llm("opnai:m")
+
+
+@contextmanager
+def raw(body, kind="text/event-stream"):
+    "A server that answers every request with these bytes; gives its address"
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args): pass
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(body)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try: yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def read(provider, body, kind="text/event-stream"):
+    with raw(body, kind) as url: return make_llm(f"{provider}:m", base_url=url, api_key="any", max_retries=0, timeout_s=10).chat("Hi")
+
+
+def chunk(delta, finish=None): return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}).encode() + b"\n\n"
+def event(kind, **more): return f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
+
+
+SAID = chunk({"content": "Fees"})
+START = event("message_start", message={"id": "1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": {"input_tokens": 3, "output_tokens": 1}})
+FEES = START + event("content_block_start", index=0, content_block={"type": "text", "text": "Fees"})
+END = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 5}) + event("message_stop")
+
+@pytest.mark.parametrize("provider, body, partial", [
+    ("openai", SAID + chunk({"content": [{"type": "text", "text": "x"}]}) + chunk({}, "stop"), "Fees"), ("openai", SAID + chunk({"content": 5}, "stop"), "Fees"),
+    ("openai", SAID + chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": {"x": 1}}}]}, "tool_calls"), "Fees"),
+    ("openai", SAID + chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"arguments": "{}"}}]}, "tool_calls"), "Fees"),
+    ("openai", SAID + b'data: {"choices": "abc"}\n\n', "Fees"), ("openai", SAID + b"data: [1]\n\n", "Fees"),
+    ("anthropic", b"event: message_start\ndata: [1]\n\n", ""), ("anthropic", event("message_start") + END, ""),
+    ("anthropic", FEES + event("content_block_stop", index=0) + event("content_block_delta", index=3, delta={"type": "input_json_delta", "partial_json": "{}"}) + END, "Fees"),
+    ("anthropic", FEES + event("content_block_delta", index=0, delta={"type": "text_delta", "text": 5}) + END, "Fees")])
+def test_a_malformed_stream_is_an_interrupted_one(provider, body, partial):
+    with pytest.raises(StreamInterrupted, match=r"malformed|broke off|without saying why") as caught: read(provider, body)
+    assert caught.value.partial == partial and "ask again" in str(caught.value)
+
+
+@both
+@pytest.mark.parametrize("body, kind", [(b"<html>hi</html>", "text/html; charset=utf-8"), (b'{"choices": [{"message": {"content": "x"}}]}', "application/json"), (b"", "text/plain")])
+def test_an_answer_that_is_no_stream_is_not_worth_a_retry(provider, body, kind):
+    with pytest.raises(UsageError, match=rf"not an event stream \({kind.partition(';')[0]}\): is base_url right"): read(provider, body, kind)
+
+
+@both
+def test_an_empty_stream_is_interrupted(provider):
+    with pytest.raises(StreamInterrupted, match="after 0 characters"): read(provider, b"")
+
+
+@pytest.mark.parametrize("address", ["localhost:8000", "not a url", "http://", "ftp://host", "http://host:port", ""])
+def test_an_address_that_is_none_is_refused_at_once(address):
+    with pytest.raises(UsageError, match="no address of a server"): make_llm("openai:m", base_url=address)
+
+
+KEY = "sk-very-secret-0123456789"
+
+@both
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500])
+def test_a_key_is_in_no_message_and_no_traceback(provider, status):
+    with ProviderServer(refuse(status, f"Incorrect key {KEY} given")) as server, pytest.raises(FactoryError) as caught: llm(provider, server, api_key=KEY).chat("Hi")
+    assert KEY not in "".join(traceback.format_exception(caught.value)) and (status == 401 or "[key]" in str(caught.value))
+    with ProviderServer(Answer(f"no {KEY}", fault="error", after=0)) as server, pytest.raises(FactoryError) as caught: llm(provider, server, api_key=KEY).chat("Hi")
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+@both
+def test_user_password_and_query_of_an_address_are_not_shown(provider):
+    with ProviderServer(refuse(404, "none")) as server:
+        for url in (server.url.replace("://", "://someone:hush-hush@"), f"{server.url}/?key=hush-hush", "http://someone:hush-hush@127.0.0.1:9/v1"):
+            with pytest.raises(FactoryError) as caught: make_llm(f"{provider}:m", base_url=url, api_key="any", max_retries=0).chat("Hi")
+            shown = "".join(traceback.format_exception(caught.value))
+            assert "hush-hush" not in shown and "someone" not in shown and "http://127.0.0.1:" in str(caught.value)
+    with pytest.raises(UsageError) as caught: make_llm(f"{provider}:m", base_url="someone:hush-hush@host")
+    assert "hush-hush" not in str(caught.value)
+
+
+@both
+def test_half_characters_are_replaced_on_both_ways(provider):
+    body = chunk({"content": "a\ud800"}) + chunk({}, "stop") if provider == "openai" else START + event("content_block_delta", index=0, delta={"type": "text_delta", "text": "a\ud800"}) + END
+    assert read(provider, body).text == "a\ufffd"
+    with ProviderServer("Fine.") as server: assert llm(provider, server).chat([Message("system", "\udfff"), Message("user", "a\ud800b")], stop=["\ud800"]).text == "Fine."
+    assert "a\ufffdb" in json.dumps(server.requests[0].body, ensure_ascii=False)
+
+
+@both
+@pytest.mark.parametrize("prompt, options, said", [([Message("user", [Part("text", "See:"), Part("file", b"x")])], {}, "rag.loaders"), ([], {}, "no message"), ("Hi", {"temperature": "hot"}, "temperature"),
+    ([Message("robot", "x")], {}, "robot"), ([Message("tool", "x")], {}, "tool_call_id"), ("Hi", {"max_tokens": -1}, "max_tokens"), (None, {}, "NoneType")])
+def test_what_cannot_be_sent_is_refused_before_the_request(provider, prompt, options, said):
+    with ProviderServer(default="Fine.") as server, pytest.raises(UsageError, match=said): llm(provider, server).chat(prompt, **options)
+    assert not server.requests
+
+
+QUIET = """
+import asyncio, gc, os, sys, threading
+from genai_factory import make_llm
+url, provider = sys.argv[1:]
+model = make_llm(provider + ":m", base_url=url, api_key="any", max_retries=0)
+def count():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+model.chat("Hi")
+before = count()
+for _ in range(30):
+    thread = threading.Thread(target=model.chat, args=("Hi",)); thread.start(); thread.join()
+    asyncio.run(model.achat("Hi"))
+for _ in range(5):
+    thread = threading.Thread(target=lambda: make_llm(provider + ":m", base_url=url, api_key="any").chat("Hi")); thread.start(); thread.join()
+def leave(): next(model.stream("Hi"))
+thread = threading.Thread(target=leave); thread.start(); thread.join()
+assert count() <= before + 4, (before, count())
+left = model.stream("Hi"); next(left)
+print("done")
+"""
+
+@both
+def test_short_threads_and_loops_leave_no_descriptors_and_no_noise(provider):
+    with ProviderServer(default=Answer(["Hi ", "there ", "you."])) as server:
+        ran = subprocess.run([sys.executable, "-X", "dev", "-c", QUIET, server.settings(provider)["base_url"], provider], capture_output=True, text=True, timeout=120)
+    noise = [line for line in ran.stderr.splitlines() if not line.startswith("Executing ")]      # a slow machine under -X dev
+    assert (ran.returncode, ran.stdout, noise) == (0, "done\n", [])
+
+
+def test_a_loop_that_was_closed_at_once_is_forgotten_at_the_next_request():
+    import asyncio
+    with ProviderServer(default="Hi") as server:
+        model = llm("openai", server)
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(model.achat("Hi"))
+            loop.close()
+        assert model.chat("Hi").text == "Hi" and not [known for known in model.clients if known.is_closed()]

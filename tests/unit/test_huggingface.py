@@ -10,8 +10,10 @@ import pytest
 
 from genai_factory.core.base import ContextLengthError, DamagedError, Document, Message, Part, Passage, TimeLimitError, Tool, UnavailableError, UsageError
 from genai_factory.core.configs import LLMConfig
+from genai_factory.core.files import MANIFEST
 from genai_factory.llms import huggingface
-from genai_factory.llms.huggingface import HuggingFaceLLM, load_model, plain, render_prompt
+from genai_factory.llms.huggingface import HuggingFaceLLM, load_model, render_prompt
+from genai_factory.llms.templates import plain
 from genai_factory.train.checkpoints import save_model
 from genai_factory.train.words import train_tokenizer
 from genai_factory.train.sft import SFTRecipe, new_model
@@ -110,6 +112,13 @@ def test_questions_at_once_do_not_mix(llm):
     (lambda llm: llm.chat("Hi", top_p=0), UsageError, "top_p"),
     (lambda llm: llm.chat("Hi", temperature=-1), UsageError, "temperature"),
     (lambda llm: llm.chat("Hi", stop=["a", ""]), UsageError, "none of them empty"),
+    (lambda llm: llm.chat("Hi", stop=5), UsageError, "stop = 5"),
+    (lambda llm: llm.chat("Hi", temperature="hot"), UsageError, "temperature = 'hot'"),
+    (lambda llm: llm.chat("Hi", top_p="x"), UsageError, "top_p = 'x'"),
+    (lambda llm: llm.chat([]), UsageError, "no message"),
+    (lambda llm: llm.chat(None), UsageError, "NoneType"),
+    (lambda llm: llm.chat([Message("user", [Part("file", b"x")])]), UsageError, "rag.loaders"),
+    (lambda llm: llm.chat([Message("user", "Hi"), Message("tool", "4", tool_call_id="z")]), UsageError, "tool_call_id = 'z'"),
     (lambda llm: llm.chat("Hi", adapter="x"), UsageError, "no adapters to turn on"),
     (lambda llm: list(llm.generate_batch(["Hi"], tmperature=1)), UsageError, "temperature"),
     (lambda llm: llm.chat([Message("system", "x")]), UsageError, "no user turn"),
@@ -282,3 +291,25 @@ def test_the_device_and_its_numbers_are_chosen_in_one_place(tmp_path, device):
     replies = asyncio.run(all_at_once())
     assert all(r.usage.output_tokens and r.confidence < 0 for r in replies)
     for question, options in asked: assert local.chat(question, **options) == local.chat(question, **options)    # alone it is the same to the bit
+
+
+def test_half_a_character_is_read_as_a_lost_one(llm):
+    assert "a\ufffdb" in render_prompt(llm, [Message("user", "a\ud800b")]) and llm.chat("a\ud800b").finish_reason in ("stop", "length")
+
+
+def cut(folder): (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:2000])
+def garble(folder): (folder / "config.json").write_text("{bad")
+def rename(folder): (folder / "config.json").write_text('{"model_type": "nope"}')
+def own_code(folder):
+    row = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**row, "model_type": "mine", "auto_map": {"AutoConfig": "mine.C", "AutoModelForCausalLM": "mine.M"}}))
+    (folder / "mine.py").write_text("raise SystemExit('it ran')")
+
+
+@pytest.mark.parametrize(("harm", "says"), [(cut, "SafetensorError.*damaged"), (garble, "damaged"), (rename, "another version"), (own_code, "its own code.*not run here")])
+def test_a_damaged_folder_is_no_matter_of_the_hub(tmp_path, harm, says):
+    folder = make(tmp_path)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    harm(folder)
+    with pytest.raises(UnavailableError, match=says) as caught: HuggingFaceLLM(folder).chat("Hi")
+    assert "offline" not in str(caught.value)

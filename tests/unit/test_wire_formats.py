@@ -43,7 +43,7 @@ class Wire:
         from openai import AsyncOpenAI
         client = {"openai": AsyncOpenAI, "anthropic": AsyncAnthropic}[self.name]
         http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
-        self.llm.clients[asyncio.get_running_loop()] = client(api_key="any", http_client=http, max_retries=0)
+        self.llm.clients[asyncio.get_running_loop()] = client(api_key="any", http_client=http, max_retries=0), None
 
     def read(self, pieces: list[bytes]):
         self.pieces = pieces
