@@ -15,7 +15,7 @@ from typing import Any
 from ..core.base import InputError, Tool
 from ..core.fetch import decode_text
 from .toolset import as_tool
-from .web import all_text
+from .pages import read_html
 
 TURNING = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")    # marks that turn the reading direction, or hide
 
@@ -59,8 +59,17 @@ def safe_name(
     return (name if len(name) <= 100 else f"{stem[:80]}.{ending[:19]}" if dot else name[:100]) or f"attachment-{number}"
 
 # %% ../../nbs/tools/24a_mailbox.ipynb #30c48092
+def _html(mail: Mail, page: str, room: list[int]) -> str:
+    "The text of an HTML part, where it can be had in time."
+    room[1] -= 1
+    try:
+        if room[1] >= 0 and page.strip(): return read_html(page[:1_000_000], seconds=5)[1]
+    except InputError: pass
+    if page.strip(): mail.left_out.append("an HTML text that cannot be parsed in time" if room[1] >= 0 else "a further HTML text")
+    return ""
+
 def _take(mail: Mail, part: Wire, depth: int, room: list[int]) -> None:
-    "Sort one part, and those inside it, into `mail`; `room` counts down the parts that are still read."
+    "Sort one part, and those inside it, into `mail`; `room` counts down the parts and the HTML texts that are still read."
     room[0] -= 1
     if room[0] < 0:
         if not mail.left_out: mail.left_out.append("further parts: there are too many")
@@ -81,10 +90,16 @@ def _take(mail: Mail, part: Wire, depth: int, room: list[int]) -> None:
         mail.attachments.append(Attachment(safe_name(name or "", len(mail.attachments) + 1), kind, data))
     else:
         text = decode_text(data, part.get_content_charset() or "")
-        text = all_text(text)[1] if kind == "text/html" else text
+        if kind == "text/html": text = _html(mail, text, room)
         mail.text += ("\n\n" if mail.text else "") + "".join(c for c in text if (c.isprintable() and c not in TURNING) or c in "\n\t").strip()
 
 # %% ../../nbs/tools/24a_mailbox.ipynb #5e299704
+class _Short(policy.Compat32):
+    "Headers are cut: the standard library takes a time that grows with the square of their length."
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:4000]
+
 def _mail(message: Wire, depth: int, room: list[int]) -> Mail:
     "A message and what is in it."
     mail = Mail({name: _line(message[name]) for name in ("From", "To", "Cc", "Date", "Subject", "Message-ID") if message[name]})
@@ -99,7 +114,8 @@ def parse_email(
 ) -> Mail:
     "A mail taken apart; its words are a stranger's."
     if len(data) > size: raise InputError(f"The mail has {len(data)} bytes; at most {size} are read.")
-    try: return _mail(message_from_bytes(data, policy=policy.compat32), 0, [parts])
+    if data.lower().count(b"boundary") > 50: raise InputError("The mail is nested too deeply to be read: more than 50 boundaries.")
+    try: return _mail(message_from_bytes(data, policy=_Short()), 0, [parts, 4])
     except RecursionError: raise InputError("The mail is nested too deeply to be read.") from None
 
 def mail_text(mail: Mail, inside: str = "") -> str:

@@ -4,8 +4,6 @@
 
 # %% ../../nbs/tools/24_web.ipynb #75c3e2ae
 from __future__ import annotations
-import asyncio
-import html
 import json
 import os
 import re
@@ -18,11 +16,12 @@ from urllib.parse import unquote, urlencode
 from ..core.addresses import ForbiddenError, Target, parse_url, shown
 from ..core.base import InputError, RateLimitError, Tool, UnavailableError, UsageError, did_you_mean
 from ..core.fetch import FetchLimits, Fetched, Policy, afetch
+from .pages import aread_html, plain
 from .toolset import as_tool
 
 # %% auto #0
-__all__ = ['Provider', 'PROVIDERS', 'Rules', 'Hit', 'plain', 'hits', 'searxng', 'brave', 'tavily', 'robots_rules', 'robots_allow',
-           'robots_guard', 'all_text', 'page_text', 'portion', 'search_tool', 'reading_tool', 'web_tool']
+__all__ = ['Provider', 'PROVIDERS', 'Rules', 'Hit', 'hits', 'searxng', 'brave', 'tavily', 'robots_rules', 'robots_allow',
+           'robots_guard', 'portion', 'search_tool', 'reading_tool', 'web_tool']
 
 # %% ../../nbs/tools/24_web.ipynb #b85014f0
 @dataclass(slots=True)
@@ -33,15 +32,6 @@ class Hit:
     text: str     # the provider's summary, at most 500 characters
 
 Provider = Callable[[str, int], Awaitable[list[Hit]]]
-
-def plain(
-    text: Any,          # text with markup, or anything else
-    most: int = 500,    # characters
-) -> str:
-    "One line of text: no markup, no control or invisible characters."
-    bare = html.unescape(re.sub(r"<[^<>]{0,500}>", "", text[:most * 10])) if isinstance(text, str) else ""
-    line = "".join(c for c in re.sub(r"\s+", " ", bare) if c.isprintable()).strip()
-    return line if len(line) <= most else line[:most - 1] + "…"
 
 def hits(rows: Any, text: str, count: int) -> list[Hit]:
     "The usable rows of an answer; `text` is the key of the summary."
@@ -169,29 +159,6 @@ def robots_guard(policy: Policy, limits: FetchLimits) -> Callable[[Target], Awai
             raise ForbiddenError("robots.txt", f"{target.origin} asks robots not to read this page. Use another source.", target.url)
     return before_hop
 
-# %% ../../nbs/tools/24_web.ipynb #6fec2934
-def all_text(
-    page: str,             # HTML
-) -> tuple[str, str]:      # title, and every text that is not code
-    "All the text of a page, menus included."
-    try: from bs4 import BeautifulSoup
-    except ImportError as error: raise UnavailableError("Reading HTML needs beautifulsoup4. Run: pip install trafilatura beautifulsoup4") from error
-    try:
-        soup = BeautifulSoup(page, "html.parser")
-        title = plain(soup.title.get_text() if soup.title else "", 200)
-        for tag in soup(["script", "style", "noscript", "template", "head", "title"]): tag.decompose()
-        return title, re.sub(r"\s*\n\s*", "\n", soup.get_text("\n")).strip()
-    except RecursionError: raise InputError("The page is nested too deeply to be read.") from None
-
-def page_text(page: str) -> tuple[str, str]: # title and main text
-    "The main text of a page."
-    try:
-        import trafilatura
-        found: Any = trafilatura.bare_extraction(page, include_comments=False)
-        if found and (found.text or "").strip(): return plain(found.title, 200), found.text.strip()
-    except Exception: pass                     # not installed, or a page that breaks it: the plainer way
-    return all_text(page)
-
 # %% ../../nbs/tools/24_web.ipynb #55b9ef2a
 def portion(
     title: str,
@@ -210,7 +177,7 @@ def portion(
 async def _text_of(answer: Fetched) -> tuple[str, str]:
     "Title and text of an answer, whatever kind of text it is."
     if answer.status != 200: raise UnavailableError(f"{shown(answer.url)} answered {answer.status}. Try another source.")
-    if answer.content_type in ("text/html", "application/xhtml+xml"): return await asyncio.to_thread(page_text, answer.text)
+    if answer.content_type in ("text/html", "application/xhtml+xml"): return await aread_html(answer.text)
     return "", "".join(c for c in answer.text if c.isprintable() or c in "\n\t").strip()
 
 # %% ../../nbs/tools/24_web.ipynb #9f0be046

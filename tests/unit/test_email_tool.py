@@ -1,5 +1,6 @@
 """The mail tools against a real SMTP server on this machine, and mails that no standard would have."""
 
+import contextlib
 import email
 import email.policy
 import re
@@ -469,3 +470,24 @@ def test_the_tool_reads_one_folder(tmp_path):
         assert "There is no mail" in kit.call("read_email", path=path).error
     assert "at most 5000000" in kit.call("read_email", path="big.eml").error
 
+
+
+ENDLESS = [b"Content-Type: text/plain" + b";" * 400_000 + b"\n\nx", b"Subject: " + b"=?utf-8?q?a?= " * 40_000 + b"\n\nx", b"Content-Type: text/plain; " + b"a=b; " * 100_000 + b"\n\nx",
+           b"Content-Disposition: attachment; filename*0=" + b"a; filename*1=" * 60_000 + b"\n\nx", b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\nContent-Type: multipart/x; boundary=b\n\n" * 5000]
+
+
+@pytest.mark.parametrize("data", ENDLESS, ids=range(len(ENDLESS)))
+def test_headers_made_to_be_parsed_for_ever(data):
+    started = time.process_time()
+    with contextlib.suppress(InputError): parse_email(data)
+    assert time.process_time() - started < 3
+
+
+def test_html_in_a_mail_is_bounded_in_number_and_time(monkeypatch):
+    from genai_factory.tools import mailbox
+    from genai_factory.tools.pages import read_html
+    monkeypatch.setattr(mailbox, "read_html", lambda page, seconds: read_html(page, 1))
+    endless = parse_email(b"Content-Type: text/html\n\n" + b"<a b='" * 150_000)
+    assert endless.text == "" and endless.left_out == ["an HTML text that cannot be parsed in time"]
+    many = parse_email(b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\nContent-Type: text/html\n\n<p>word</p>\n" * 6 + b"--b--\n")
+    assert many.text.count("word") == 4 and many.left_out == ["a further HTML text"] * 2
