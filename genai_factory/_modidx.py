@@ -716,6 +716,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'genai_factory/core/configs.py'),
                                             'genai_factory.core.configs.ToolsConfig': ( 'core/configs.html#toolsconfig',
                                                                                         'genai_factory/core/configs.py'),
+                                            'genai_factory.core.configs.WayConfig': ( 'core/configs.html#wayconfig',
+                                                                                      'genai_factory/core/configs.py'),
                                             'genai_factory.core.configs._Loader': ( 'core/configs.html#_loader',
                                                                                     'genai_factory/core/configs.py'),
                                             'genai_factory.core.configs._Loader.construct_mapping': ( 'core/configs.html#_loader.construct_mapping',

@@ -4,6 +4,7 @@
 
 # %% ../../nbs/core/02_configs.ipynb #682d921c
 from __future__ import annotations
+import difflib
 import hashlib
 import json
 import os
@@ -18,22 +19,35 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from .base import MissingError, UsageError, did_you_mean
 
 # %% auto #0
-__all__ = ['KINDS', 'Config', 'check', 'LLMConfig', 'RetrieverConfig', 'SafetyConfig', 'PromptConfig', 'AssistantConfig',
-           'EvaluatorConfig', 'ToolConfig', 'ToolsConfig', 'LimitsConfig', 'TaskConfig', 'AgentConfig', 'MemoryConfig',
-           'OrchestratorConfig', 'ReleaseRules', 'RLHFConfig', 'config_file', 'load_config', 'fill_references',
-           'load_yaml', 'config_hash']
+__all__ = ['SECRETS', 'KINDS', 'Config', 'masked', 'check', 'LLMConfig', 'RetrieverConfig', 'SafetyConfig', 'PromptConfig',
+           'AssistantConfig', 'EvaluatorConfig', 'ToolConfig', 'ToolsConfig', 'LimitsConfig', 'TaskConfig', 'WayConfig',
+           'AgentConfig', 'MemoryConfig', 'OrchestratorConfig', 'ReleaseRules', 'RLHFConfig', 'config_file',
+           'load_config', 'fill_references', 'load_yaml', 'config_hash']
 
 # %% ../../nbs/core/02_configs.ipynb #5fb3ebd8
 class Config(BaseModel):
     "A checked set of keys: unknown ones are refused."
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    def __repr_args__(self) -> Any: return [(name, masked(value)) for name, value in super().__repr_args__()]
 
+SECRETS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "api_key", "apikey", "token", "password", "secret")   # keys of options and headers
+
+def masked(value: Any) -> Any:
+    "The same without what stands under the key of a secret."
+    if isinstance(value, (list, tuple)): return [masked(item) for item in value]
+    if not isinstance(value, dict): return value
+    return {key: "**********" if str(key).lower() in SECRETS and item else masked(item) for key, item in value.items()}
+
+# %% ../../nbs/core/02_configs.ipynb #c00232f8
 def check(
     kind: type[Config],     # which configuration
     values: dict[str, Any], # what was given
     where: str = "",        # file, for the message
 ) -> Any:                   # an instance of `kind`
     "The configuration, or one error that names the key."
+    if not isinstance(values, dict): raise UsageError(f"{where or kind.__name__}: keys and values are expected, not {values!r}.")
+    for key in values:
+        if not isinstance(key, str): raise UsageError(f"{where or kind.__name__}: the key {key!r} is no text. {did_you_mean(str(key), kind.model_fields)}")
     try: return kind(**values)
     except ValidationError as error:
         problems = error.errors()
@@ -124,7 +138,6 @@ class ToolConfig(Config):
     options: dict[str, Any] = Field(default_factory=dict, description="keywords of its maker, such as the database of `sql`")
     timeout_s: float | None = Field(None, gt=0, description="seconds a call may take")
     max_output: int | None = Field(None, ge=1, description="characters of a result that reach the model")
-    retries: int | None = Field(None, ge=0, description="how often a failed call is run again, of a tool that reads or is idempotent")
     approval: bool | None = Field(None, description="true: a person must agree to every call")
 
 class ToolsConfig(Config):
@@ -149,6 +162,11 @@ class TaskConfig(Config):
     context: list[str] | None = Field(None, description="names of the earlier tasks whose results it is given; None: all")
     name: str = ""
 
+class WayConfig(Config):
+    "From one member of a group to the next one."
+    to: str = Field(description="a member, or END")
+    says: str = Field("", description="only when this text was said; empty: always")
+
 class AgentConfig(Config):
     "Who works on a task, with what, and how far it may go."
     kind: str = Field("react", description="a registered agent: react, autogen (a group chat), crewai (a crew)")
@@ -160,7 +178,8 @@ class AgentConfig(Config):
     tools: list[ToolConfig | str] = Field(default_factory=list)
     limits: LimitsConfig = LimitsConfig()
     members: list[AgentConfig] = Field(default_factory=list, description="of a group or a crew")
-    policy: Literal["round_robin", "selector", "handoff"] = Field("round_robin", description="group: who speaks next")
+    policy: Literal["round_robin", "selector", "handoff", "graph", "planner"] = Field("round_robin", description="group: who speaks next")
+    graph: dict[str, list[WayConfig | str]] = Field(default_factory=dict, description="group with the policy graph: who may follow each member, in order; END ends it")
     process: Literal["sequential", "hierarchical"] = Field("sequential", description="crew: in order, or led by a manager")
     tasks: list[TaskConfig] = Field(default_factory=list, description="of a crew")
     role: str = ""
@@ -215,14 +234,21 @@ def load_config(
     return load_yaml(config_file(name, workspace), KINDS[name])
 
 # %% ../../nbs/core/02_configs.ipynb #cbff8409
-_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
+_REFERENCE = re.compile(r"\$\{(\w+):([^}]+)\}")
+
+def _meant(kind: str) -> list[str]:
+    "The kind of reference that a word stands for; none for text that only looks like one."
+    return difflib.get_close_matches(kind.lower(), ("env", "file"), 1)
 
 def _refer(found: re.Match, where: str) -> str:
     "The value that a reference names."
     kind, name = found[1], found[2].strip()
+    if kind not in ("env", "file"):
+        if not (meant := _meant(kind)): return found[0]
+        raise UsageError(f"{where}: {found[0]} is no reference. Did you mean ${{{meant[0]}:{name}}}?")
     if kind == "file":
         try: return Path(name).read_text(encoding="utf-8").strip()
-        except OSError as error: raise UsageError(f"{where} points to the file {name}, which cannot be read ({error.strerror}).") from None
+        except (OSError, ValueError) as error: raise UsageError(f"{where} points to the file {name}, which cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}).") from None
     if name not in os.environ: raise UsageError(f"{where} points to the environment variable {name}, which is not set.")
     return os.environ[name]
 
@@ -236,21 +262,34 @@ def fill_references(
     if isinstance(value, list): return [fill_references(item, kind, where) for item in value]
     if not isinstance(value, dict): return value
     fields = kind.model_fields if kind else {}
-    for key in value.keys() & fields.keys():
-        secret = "SecretStr" in str(fields[key].annotation)
-        if secret and isinstance(value[key], str) and not _REFERENCE.fullmatch(value[key].strip()):
+    for key in value:
+        secret = "SecretStr" in str(fields[key].annotation) if key in fields else ": options" in where and str(key).lower() in SECRETS
+        if secret and isinstance(value[key], (str, int)) and not ((named := (_REFERENCE.fullmatch if key in fields else _REFERENCE.search)(str(value[key]).strip())) and _meant(named[1])):
             raise UsageError(f"{where}: '{key}' is a secret and must not stand in a file. Write {key}: ${{env:NAME}} and set that variable.")
     return {key: fill_references(item, _inner(fields[key].annotation) if key in fields else None, f"{where}: {key}") for key, item in value.items()}
 
 # %% ../../nbs/core/02_configs.ipynb #2ecfaca6
+class _Loader(yaml.SafeLoader):
+    "YAML without code, and without keys that stand twice."
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        seen = dict[Any, int]()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, key.start_mark.index) != key.start_mark.index and key.value != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"the key '{key.value}' stands a second time in line {key.start_mark.line + 1}", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+# %% ../../nbs/core/02_configs.ipynb #cf5d0edf
 def load_yaml(file: str | Path, kind: type[Config]) -> Any:
     "Read one YAML file as one kind of configuration."
     file = Path(file)
-    try: values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+        if values is not None and not isinstance(values, dict): raise UsageError(f"{file} must hold keys and values, not {type(values).__name__}.")
+        return check(kind, fill_references(values or {}, kind, str(file)), str(file))
     except FileNotFoundError: raise MissingError(f"There is no {file}. Write it, or leave it to the defaults.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error: raise UsageError(f"{file} is not YAML: {error}") from error
-    if values is not None and not isinstance(values, dict): raise UsageError(f"{file} must hold keys and values, not {type(values).__name__}.")
-    return check(kind, fill_references(values or {}, kind, str(file)), str(file))
+    except OSError as error: raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+    except RecursionError: raise UsageError(f"{file} is nested too deeply, or an anchor in it refers to itself.") from None
+    except (yaml.YAMLError, ValueError) as error: raise UsageError(f"{file} is not YAML: {error}") from error
 
 def config_hash(*configs: BaseModel) -> str:
     "Hash of what configurations say, secrets left out; the order of keys does not count."
