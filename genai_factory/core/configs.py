@@ -138,6 +138,7 @@ class ToolConfig(Config):
     options: dict[str, Any] = Field(default_factory=dict, description="keywords of its maker, such as the database of `sql`")
     timeout_s: float | None = Field(None, gt=0, description="seconds a call may take")
     max_output: int | None = Field(None, ge=1, description="characters of a result that reach the model")
+    retries: int | None = Field(None, ge=0, description="how often a failed call is run again, of a tool that reads or is idempotent")
     approval: bool | None = Field(None, description="true: a person must agree to every call")
 
 class ToolsConfig(Config):
