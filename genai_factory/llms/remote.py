@@ -197,6 +197,8 @@ def ways(
 def toolbox(tools: list[Tool] | None, form: dict | None, way: str, choice: str | None) -> tuple[list[Tool], str | None]:
     "The tools to offer, and the choice among them; None leaves it to the provider."
     offered = list(tools or ())
+    for tool in offered:
+        if not isinstance(tool, Tool): raise UsageError(f"tools holds {type(tool).__name__}: {tool!r:.60}. Make a Tool of it with tools.toolset.as_tool.")
     names = [tool.name for tool in offered]
     if choice not in (None, "auto", "none", "required", *names):
         raise UsageError(f"tool_choice = {choice!r}: no such tool is offered. {did_you_mean(str(choice), ['auto', 'none', 'required', *names])}")

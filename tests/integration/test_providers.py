@@ -283,7 +283,7 @@ def test_half_characters_are_replaced_on_both_ways(provider):
 
 @both
 @pytest.mark.parametrize("prompt, options, said", [([Message("user", [Part("text", "See:"), Part("file", b"x")])], {}, "rag.loaders"), ([], {}, "no message"), ("Hi", {"temperature": "hot"}, "temperature"),
-    ([Message("robot", "x")], {}, "robot"), ([Message("tool", "x")], {}, "tool_call_id"), ("Hi", {"max_tokens": -1}, "max_tokens"), (None, {}, "NoneType")])
+    ([Message("robot", "x")], {}, "robot"), ([Message("tool", "x")], {}, "tool_call_id"), ("Hi", {"max_tokens": -1}, "max_tokens"), (None, {}, "NoneType"), ("Hi", {"tools": [print]}, "as_tool")])
 def test_what_cannot_be_sent_is_refused_before_the_request(provider, prompt, options, said):
     with ProviderServer(default="Fine.") as server, pytest.raises(UsageError, match=said): llm(provider, server).chat(prompt, **options)
     assert not server.requests
