@@ -4,6 +4,7 @@
 
 # %% ../nbs/48_factory.ipynb #d54487ab
 from __future__ import annotations
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial, update_wrapper
@@ -13,6 +14,7 @@ from typing import Any
 
 from .core.base import LLM, Agent, Evaluator, UsageError, did_you_mean
 from .core.configs import AgentConfig, Config, EvaluatorConfig, LLMConfig, PromptConfig, ToolConfig, check, load_yaml
+from .llms.pricing import Ledger
 from .llms.resilience import guard
 from .prompts import Prompt
 
@@ -66,7 +68,12 @@ __all__ = ['BUILT_IN', 'MAKERS', 'register', 'names', 'find', 'make_llm', 'make_
 def register(kind: str, name: str, maker: Callable[..., Any]) -> None:
     "Add a maker: see the table above for what is called with what."
     if kind not in BUILT_IN: raise UsageError(f"There is no kind '{kind}'. {did_you_mean(kind, BUILT_IN)}")
+    if not callable(maker): raise UsageError(f"The maker of {kind} '{name}' must be callable, not {maker!r}.")
     _added[kind, name] = maker
+
+def _wanted(kind: str, which: Any, *forms: type) -> None:
+    "Refuse what is neither a name nor a configuration."
+    if not isinstance(which, (str, *forms)): raise UsageError(f"A {kind} is built from a name or a configuration ({', '.join(form.__name__ for form in forms)}), not from {which!r}.")
 
 def names(kind: str) -> list[str]:
     "Every name that can be built of a kind: ours, added ones, and those of installed packages."
@@ -90,11 +97,14 @@ def find(kind: str, name: str) -> Callable[..., Any]:
 def make_llm(
     which: str | LLMConfig,  # "openai:MODEL", "anthropic:MODEL", "hf:PATH-or-ID", "extractive", "scripted", or a configuration
     *,
-    ledger: Any = None,      # a `llms.pricing.Ledger` that is told of every attempt
+    ledger: Any = None,      # a `llms.pricing.Ledger` that is told of every attempt, or the path of its file
     tenant: str | None = None, # for whom answers are kept and booked
     **settings: Any,         # fields of LLMConfig
 ) -> LLM:
     "A language model with its retries, limits and fallbacks; nothing heavy is loaded before its first use."
+    _wanted("model", which, LLMConfig, dict)
+    if isinstance(ledger, (str, Path)): ledger = Ledger(ledger)
+    elif ledger is not None and not hasattr(ledger, "add"): raise UsageError(f"ledger = {ledger!r} is no ledger. Give Ledger(path), or the path.")
     if isinstance(which, str):
         provider, _, model = which.partition(":")
         config = check(LLMConfig, {"provider": provider, "model": model, **settings}, f"make_llm('{which}')")
@@ -108,6 +118,7 @@ def make_tool(
     **options: Any,          # keywords of the tool's maker
 ) -> Any:                    # a `Tool`, or a list where the maker gives several (`web` searches and reads)
     "A registered tool."
+    _wanted("tool", which, ToolConfig)
     config = ToolConfig(name=which) if isinstance(which, str) else which
     try: made = find("tool", config.name)(**{**config.options, **options})
     except TypeError as error: raise UsageError(f"The tool '{config.name}' cannot be made: {error}. See help for its options.") from error
@@ -121,6 +132,7 @@ def make_prompt(
     embedder: Any = None,    # for examples that are chosen by nearness
 ) -> Any:                    # a `Prompt`; for `rag`, `question` and `react` the function that makes one
     "A prompt from a template or by its name."
+    _wanted("prompt", which, PromptConfig)
     config = PromptConfig(prompt=which) if isinstance(which, str) else which
     if config.examples:
         return find("prompt", "fewshot")(config.prompt, config.examples, config.template or "{question}", system=config.system, k=config.k, choose=config.choose,
@@ -129,8 +141,12 @@ def make_prompt(
 
 def make_evaluator(which: str | EvaluatorConfig) -> Evaluator:
     "A registered evaluator, with the options that its configuration fixes."
+    _wanted("evaluator", which, EvaluatorConfig)
     if isinstance(which, str): return find("evaluator", which)
     evaluator = find("evaluator", which.name)
+    known = inspect.signature(evaluator).parameters
+    for option in which.options if all(p.kind is not p.VAR_KEYWORD for p in known.values()) else ():
+        if option not in known: raise UsageError(f"The evaluator '{which.name}' has no option '{option}'. {did_you_mean(option, known)}")
     return update_wrapper(partial(evaluator, **which.options), evaluator) if which.options else evaluator
 
 # %% ../nbs/48_factory.ipynb #eeda7409
@@ -142,6 +158,8 @@ def make_agent(
     **settings: Any,            # fields of AgentConfig
 ) -> Agent:
     "An agent with its model, tools, limits and members."
+    _wanted("agent", which, AgentConfig, dict)
+    if llm is not None and not isinstance(llm, (str, LLMConfig, LLM)): raise UsageError(f"llm = {llm!r} is no model. Give a name such as openai:MODEL, a configuration, or an LLM.")
     given = {f"given {n}": one for n, one in enumerate(tools or ())}
     base = {"kind": which} if isinstance(which, str) else dict(which)
     config = check(AgentConfig, {**base, **settings, **({"tools": list(given)} if tools is not None else {})}, "make_agent")

@@ -51,6 +51,7 @@ def _is_async(function: Callable) -> bool: return any(map(inspect.iscoroutinefun
 def _function_step(function: Callable) -> Step:
     "A step out of a function of one argument."
     name = getattr(function, "__name__", type(function).__name__)
+    if function in (int, float, str, bool, list, dict): raise UsageError(f"The type '{name}' is no step by itself. Write a function: lambda value: {name}(value).")
     try: hints = get_type_hints(function if inspect.isroutine(function) or isinstance(function, type) else type(function).__call__)
     except (NameError, TypeError): hints = {}
     needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -78,7 +79,7 @@ def _all_take(steps: Iterable[Step]) -> tuple[Any, ...]: return tuple(kind for s
 
 def _fan_out(plan: dict[str, Any]) -> Step:
     "Steps side by side."
-    if not plan: raise UsageError("A dict of steps needs at least one.")
+    if not plan or not all(isinstance(name, str) for name in plan): raise UsageError(f"A dict of steps maps names to steps, at least one; not {plan!r}.")
     steps = {name: as_step(part) for name, part in plan.items()}
     async def work(value: Any) -> dict[str, Any]:
         tasks = {name: asyncio.ensure_future(_run(step, name, value)) for name, step in steps.items()}
@@ -159,6 +160,8 @@ async def arun_agents(
 ) -> list[Any]:                # one `AgentRun` each, in the order of the agents
     "One task for several agents."
     if not agents: raise UsageError("There is no agent to run.")
+    for agent in agents if isinstance(agents, (list, tuple)) else [agents]:
+        if not hasattr(agent, "arun"): raise UsageError(f"{agent!r} is no agent. Give a list of agents, such as [make_agent('react', llm=…)].")
     if mode == "parallel": return list(await asyncio.gather(*(agent.arun(task) for agent in agents)))
     if mode != "sequence": raise UsageError(f"There is no mode '{mode}'. {did_you_mean(mode, ['sequence', 'parallel'])}")
     runs: list[Any] = []
@@ -206,6 +209,8 @@ def with_memory(
     memory: Any,          # a `memory.ConversationMemory`
 ) -> LLM:
     "The same system, remembering the conversation."
+    if not isinstance(system, LLM) and not hasattr(system, "arun"): raise UsageError(f"with_memory takes a model or an agent, not {system!r}.")
+    if not hasattr(memory, "messages_for"): raise UsageError(f"with_memory takes a ConversationMemory, not {memory!r}. Make one: ConversationMemory(store, user, conversation).")
     return Remembering(system, memory)
 
 # %% ../nbs/49_orchestrator.ipynb #c1d111ec

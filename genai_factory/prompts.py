@@ -55,9 +55,11 @@ class Prompt:
     turns: tuple[tuple[str, str], ...] = ()  # (role, template) of messages between the two
 
     def __post_init__(self):
+        for text in (self.name, self.template, self.system):
+            if not isinstance(text, str): raise UsageError(f"The name, the template and the system message of a prompt are texts, and {text!r} is none.")
         for role, _ in self.turns:
             if role not in ("user", "assistant"): raise UsageError(f"Prompt '{self.name}': a turn is a user's or the assistant's, not '{role}'.")
-        assert self.variables is not None    # a wrong brace is found here
+        if "self" in self.variables: raise UsageError(f"Prompt '{self.name}': a variable cannot be called 'self'. Choose another name.")   # a wrong brace is found here, too
 
     @cached_property
     def variables(self) -> frozenset[str]:
@@ -115,6 +117,9 @@ def fewshot_prompt(
     "A prompt that shows examples before it asks."
     bare = Prompt(name, template, system)
     asked = frozenset(_names(template, name))
+    if not isinstance(examples, Sequence) or not examples or not all(isinstance(example, Mapping) for example in examples):
+        raise UsageError(f"Prompt '{name}' needs examples: a list of rows with its variables and an '{answer}', at least one.")
+    if k is not None and type(k) is not int: raise UsageError(f"Prompt '{name}' shall show k = {k!r} examples: a whole number is expected.")
     for row, example in enumerate(examples): replace(bare, name=f"{name}, example {row}")._check(example, asked | {answer})
     if choose not in ("fixed", "random", "nearest"): raise UsageError(f"Examples are not chosen by '{choose}'. {did_you_mean(choose, ('fixed', 'random', 'nearest'))}")
     k = len(examples) if k is None else k
@@ -193,6 +198,9 @@ def rag_prompt(
     system: str = RAG_SYSTEM,   # empty for none
 ) -> list[Message]:
     "Messages that ask `question` about `passages`."
+    if not isinstance(question, str): raise UsageError(f"The question is a text, not {question!r}.")
+    for passage in passages:
+        if not isinstance(passage, Passage): raise UsageError(f"rag_prompt takes passages as a retriever gives them, not {passage!r}. Make one: Passage(text, Document(name, text), 0, len(text)).")
     parts = [Part("passage", passage, origin="document", trusted=False) for passage in passages]
     user = Message("user", [*parts, Part("text", question)])
     return [Message("system", system), user] if system else [user]
