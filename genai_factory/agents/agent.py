@@ -86,6 +86,8 @@ def _fill(agent: LoopAgent, live: Live, reason: StopReason) -> None:
         run.answer = agent.tidy(partial or (said[-1] if said else ""))
     if reason not in ("approval", "error"):
         for call in open_calls(run.messages): _close(live, agent, call)
+    for call in list(live.started.values()): live.tell("tool_result", agent.name, call=call, result=_lost(call))    # failed: open on the transcript, to be run by a resume
+    live.started.clear()
 
 async def _keep(agent: LoopAgent, live: Live, reason: StopReason) -> None:
     "Store how it ended."

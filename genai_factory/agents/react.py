@@ -137,7 +137,7 @@ def text_seat(name: str, llm: LLM, tools: Toolset, instructions: str, options: d
         text = _until_observation(reply.message.text)
         actions, answer = parse_react(text, known, parameters)
         if actions or answer is not None or not _asks_again(live, name, text, repairs):
-            return Message("assistant", text, [ToolCall(f"call_{live.budget.steps}_{n}", tool, given) for n, (tool, given) in enumerate(actions)])
+            return Message("assistant", text, [ToolCall(f"call_{live.asked}_{n}", tool, given) for n, (tool, given) in enumerate(actions)])
         return None
     return Seat(name, llm, tools, view, read, {"stop": ["\nObservation:"], **options}, prices=prices)
 
