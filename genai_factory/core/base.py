@@ -95,7 +95,7 @@ class Document:
     @property
     def stem(self) -> str:
         "The short name used in citation marks: the file name without folder and ending."
-        name = self.id.rsplit("/", 1)[-1]
+        name = "".join(c for c in self.id if c >= " " and not "\x7f" <= c <= "\x9f" and c not in "\u2028\u2029").rsplit("/", 1)[-1]     # a line break in it would look like another line of the prompt
         return name.rsplit(".", 1)[0] if "." in name else name
 
 # %% ../../nbs/core/01_base.ipynb #52061352

@@ -7,10 +7,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from ..core.base import ABSTAIN, LLM, Citation, Delta, Message, Passage, Usage, UsageError
+from ..core.base import ABSTAIN, LLM, Citation, Delta, Message, Passage, Usage, UsageError, did_you_mean
 
 Scorer = Callable[[str, list[Passage]], list[tuple[float, Citation]]]   # score (above 0: more likely an answer than not) and place, best first
 
@@ -77,5 +77,7 @@ def make(
     config: Any,   # an LLMConfig; its `options` are fields of `ExtractiveLLM`
 ) -> ExtractiveLLM:
     "Build one from a configuration."
-    try: return ExtractiveLLM(**config.options)
-    except TypeError as error: raise UsageError(f"options of extractive: {error}. Known: scorer, threshold, show, cite, max_words.") from None
+    known = [field.name for field in fields(ExtractiveLLM) if field.name != "model"]
+    for option in config.options:
+        if option not in known: raise UsageError(f"extractive has no option '{option}'. {did_you_mean(option, known)}")
+    return ExtractiveLLM(**config.options)

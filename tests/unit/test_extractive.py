@@ -65,4 +65,4 @@ def test_the_last_question_counts_and_documents_give_no_orders():
 
 def test_wrong_use_is_said():
     with pytest.raises(UsageError, match="response format"): ExtractiveLLM().chat(ask("q", CARD), response_format={"type": "object"})
-    with pytest.raises(UsageError, match="Known: scorer"): make_llm("extractive", options={"treshold": 1})
+    with pytest.raises(UsageError, match="mean .threshold"): make_llm("extractive", options={"treshold": 1})
