@@ -102,6 +102,15 @@ def _psycopg() -> Any:
     except ImportError as error: raise UnavailableError(f"PostgreSQL needs a driver that is missing ({error}): pip install 'psycopg[binary]'") from error
     return psycopg
 
+def _keep_dates(connection: Any) -> None:
+    "What Python's dates cannot hold (infinity, years before 1 or after 9999) stays text."
+    from psycopg.types import datetime as types
+    for name, loader in (("date", types.DateLoader), ("timestamp", types.TimestampLoader), ("timestamptz", types.TimestamptzLoader)):
+        def load(self: Any, data: Any, before: Any = loader.load) -> Any:
+            try: return before(self, data)
+            except Exception: return bytes(data).decode()
+        connection.adapters.register_loader(name, type("Kept", (loader,), {"load": load}))
+
 def _open_postgres(address: str, password_env: str, schema: str, bounds: Bounds) -> Any: # psycopg.Connection
     "A connection whose transactions cannot write and whose statements end in time."
     driver, wait = _psycopg(), int(bounds.seconds * 1000)
@@ -109,11 +118,12 @@ def _open_postgres(address: str, password_env: str, schema: str, bounds: Bounds)
         raise UsageError("The database's address holds a password. Take it out, and set the environment variable PGPASSWORD, or name another one with password_env=….")
     if password_env and password_env not in os.environ: raise UsageError(f"The environment variable {password_env} is not set. It should hold the database's password.")
     settings = {"default_transaction_read_only": "on", "statement_timeout": wait, "lock_timeout": min(wait, 2000), "idle_in_transaction_session_timeout": wait + 5000,
-                "search_path": f'"{schema}"', "work_mem": "16MB", "max_parallel_workers_per_gather": 0, "row_security": "on"}
+                "search_path": "pg_catalog", "work_mem": "16MB", "max_parallel_workers_per_gather": 0, "row_security": "on"}
     options = " ".join(f"-c {name}={str(value).replace(' ', chr(92) + ' ')}" for name, value in settings.items())
     try: connection = driver.connect(address, password=os.environ[password_env] if password_env else None, options=options, connect_timeout=max(2, int(bounds.seconds)), application_name="genai-factory")
     except driver.OperationalError as error: raise UnavailableError(f"PostgreSQL does not answer: {str(error).strip()[:300]}. Is the server up, and the address right?") from None
     connection.read_only = True
+    _keep_dates(connection)
     return connection
 
 def _run_postgres(address: str, password_env: str, schema: str, sql: str, bounds: Bounds) -> Rows:
@@ -142,7 +152,11 @@ def _schema_sqlite(path: Path) -> Schema:
         names = [name for name, in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite^_%' ESCAPE '^' ORDER BY rowid")]
         found: dict[str, dict[str, str]] = {}
         for name in names:
-            found[name] = {column: kind + (" key" if key else "") for column, kind, key in connection.execute("SELECT name, type, pk FROM pragma_table_info(?)", (name,))}
+            try: rows = connection.execute("SELECT name, type, pk FROM pragma_table_info(?)", (name,)).fetchall()
+            except sqlite3.OperationalError as error:
+                if not re.search("no such (column|table|function)|error in view|circularly", str(error)): raise
+                continue                                   # a view over what is gone
+            found[name] = {column: kind + (" key" if key else "") for column, kind, key in rows}
             for column, table, target in connection.execute('SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)', (name,)):
                 found[name][column] += f" -> {table}.{target or 'key'}"
     return Schema(found)
@@ -150,7 +164,7 @@ def _schema_sqlite(path: Path) -> Schema:
 COLUMNS_OF_POSTGRES = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
     EXISTS (SELECT FROM pg_constraint p WHERE p.conrelid = c.oid AND p.contype = 'p' AND a.attnum = ANY (p.conkey)),
-    (SELECT f.confrelid::regclass::text FROM pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.conkey = ARRAY[a.attnum] LIMIT 1)
+    (SELECT r.relname FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.conkey = ARRAY[a.attnum] LIMIT 1)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname = %s AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND has_table_privilege(c.oid, 'SELECT') ORDER BY c.relname, a.attnum"""
 

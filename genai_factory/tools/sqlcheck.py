@@ -62,6 +62,8 @@ def _sqlglot() -> Any:
     except ImportError as error: raise UnavailableError(f"SQL tools need a parser that is missing ({error}): pip install sqlglot") from error
     return sqlglot
 
+_LITERALS = ("DATE", "TIME", "TIMETZ", "TIMESTAMP", "TIMESTAMPTZ", "DATETIME", "INTERVAL", "ZONE")    # DATE 'x'::y would be read as DATE ('x'::y)
+
 def parse_query(sql: str, dialect: Dialect) -> Any: # a sqlglot expression
     "The tree of one query."
     glot = _sqlglot()
@@ -71,6 +73,9 @@ def parse_query(sql: str, dialect: Dialect) -> Any: # a sqlglot expression
     try:
         words = glot.tokenize(sql, read=dialect)
         if not words or words[0].text.upper() not in ("SELECT", "WITH", "("): raise UsageError(f"Only SELECT is allowed, and this begins with {words[0].text[:30] if words else 'a comment'!r}.")
+        for before, text, after in zip(words, words[1:], words[2:]):
+            if after.text == "::" and text.token_type.name == "STRING" and before.text.upper() in _LITERALS:
+                raise UsageError(f"Put the text with its type into brackets: ({before.text} '{text.text[:30]}')::…")
         trees = [tree for tree in _counted(lambda: glot.parse(sql, read=dialect)) if tree is not None]
     except glot.errors.SqlglotError as error: raise UsageError(f"The statement cannot be parsed: {_said(error)}.") from None
     if len(trees) != 1: raise UsageError(f"Write one statement at a time; these are {len(trees)}.")
@@ -83,8 +88,8 @@ def _said(error: Any) -> str:
     return f"{first.get('description', 'it is not valid SQL')} near '{first.get('highlight', '')[:40]}'" if first else "it is not valid SQL"
 
 # %% ../../nbs/tools/21a_sqlcheck.ipynb #87a3ef22
-def _in_scope(table: Any, name: str) -> bool:
-    "Whether a table's name is a common table expression's where it stands."
+def _in_scope(table: Any, name: str) -> Any: # the expression, or None
+    "The common table expression that a table's name stands for."
     below, node = table, table.parent
     while node is not None:
         if type(node).__name__ == "With":
@@ -93,9 +98,10 @@ def _in_scope(table: Any, name: str) -> bool:
         else:
             own = node.args.get("with_") or node.args.get("with")
             visible = own.expressions if own is not None and own is not below else []
-        if any(one.alias.lower() == name.lower() for one in visible): return True
+        for one in reversed(visible):
+            if one.alias.lower() == name.lower(): return one
         below, node = node, node.parent
-    return False
+    return None
 
 def _table(node: Any, tables: Collection[str], schema: str, dialect: Dialect) -> str | None:
     "What is wrong with a table, if anything."
@@ -103,7 +109,7 @@ def _table(node: Any, tables: Collection[str], schema: str, dialect: Dialect) ->
     name = node.name if node.this.args.get("quoted") and dialect == "postgres" else node.name.lower()
     known = {one if dialect == "postgres" else one.lower(): one for one in tables}
     if node.args.get("catalog") or (node.db and node.db.lower() != schema): return f"table '{node.sql()[:60]}' lies outside the schema '{schema}'"
-    if name in known or not node.db and _in_scope(node, name): return None
+    if name in known or not node.db and _in_scope(node, name) is not None: return None
     return f"there is no table '{name[:60]}' here. {_nearest(name, known.values())}"
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -113,25 +119,44 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean '{named[near[0]]}'?" if near else f"Known: {', '.join(sorted(known)[:40])}."
 
 # %% ../../nbs/tools/21a_sqlcheck.ipynb #43a59c36
+def _from(query: Any) -> list[Any]:
+    "What a SELECT, or a table with its joins, reads from."
+    first = query.args.get("from_") or query.args.get("from")
+    return [*([first.this] if first is not None else []), *(one.this for one in query.args.get("joins") or [])]
+
 def _sources(column: Any, name: str) -> list[Any]:
     "What a qualifier stands for: the source of that name in the nearest query around, else every one of that name."
-    node = column.parent
+    node, name = column.parent, name.lower()
     while node is not None:
-        if type(node).__name__ == "Select":
-            first = node.args.get("from_") or node.args.get("from")
-            near = [one.this for one in [*([first] if first else []), *(node.args.get("joins") or [])] if one.this.alias_or_name == name]
-            if near: return near
+        near = [one for one in _from(node) if one.alias_or_name.lower() == name] if type(node).__name__ == "Select" else []
+        if near: return near
         node = node.parent
-    return [one for one in column.root().walk() if type(one).__name__ == "Table" and one.alias_or_name == name]
+    return [one for one in column.root().walk() if type(one).__name__ in ("Table", "Subquery", "Values") and one.alias_or_name.lower() == name]
+
+# %% ../../nbs/tools/21a_sqlcheck.ipynb #38915fac
+def _named(query: Any, tables: Mapping[str, Collection[str]]) -> set[str]:
+    "The columns that a query, or a source of one, is known to have."
+    kind, found = type(query).__name__, set()
+    if kind in ("Union", "Except", "Intersect"): return _named(query.this, tables)
+    if kind in ("Table", "Subquery", "Values", "CTE"):
+        renamed = query.args.get("alias")
+        found = {one.name for one in renamed.columns} if renamed is not None else set()
+        within = _in_scope(query, query.name) if kind == "Table" and not query.db else None
+        if kind == "Table": found |= set(tables.get(query.name, tables.get(query.name.lower(), ()))) if within is None else _named(within, tables)
+        elif kind == "Values": found |= {f"column{i + 1}" for i in range(len(query.expressions[0].expressions))} if not found else set()
+        else:
+            for part in (query.this, *(_from(query.this) if type(query.this).__name__ == "Table" else ())): found |= _named(part, tables)
+    for one in query.expressions if kind == "Select" else ():
+        names = [one.alias_or_name, *(name.lower() for name in getattr(type(one), "sql_names", list)() if name.lower() in FUNCTIONS)]
+        if not one.is_star: found |= {*names, *(name.lower() for name in names)}
+        else:
+            for source in _sources(one, one.table) if type(one).__name__ == "Column" else _from(query): found |= _named(source, tables)
+    return found
 
 def _called(column: Any, tables: Mapping[str, Collection[str]]) -> bool:
-    "Whether a qualified name is a function in disguise."
+    "Whether a qualified name is a function in disguise: PostgreSQL takes x.f for f(x) where x has no column f."
     name = column.name if column.this.args.get("quoted") else column.name.lower()
-    for source in _sources(column, column.table):
-        renamed = source.args.get("alias")
-        given = [one.name for one in renamed.columns] if renamed is not None else []
-        if type(source).__name__ == "Table" and not _in_scope(source, source.name) and name not in {*tables.get(source.name, ()), *given}: return True
-    return False
+    return any(name not in _named(source, tables) for source in _sources(column, column.table))
 
 # %% ../../nbs/tools/21a_sqlcheck.ipynb #b28ce472
 def _joined(tree: Any) -> int:
@@ -169,4 +194,7 @@ def checked_query(
     tree = parse_query(sql, dialect)
     wrong = _counted(lambda: list(dict.fromkeys(_problems(tree, tables, schema, dialect))))
     if wrong: raise UsageError("Refused: " + "; ".join(wrong[:3]))
+    if dialect == "postgres":
+        named = [node for node in tree.walk() if type(node).__name__ == "Table" and not node.db and _in_scope(node, node.name) is None]
+        for node in named: node.set("db", _sqlglot().exp.to_identifier(schema, quoted=True))
     return _counted(lambda: tree.sql(dialect=dialect, comments=False))

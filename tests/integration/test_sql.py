@@ -233,3 +233,52 @@ def test_gold_questions_on_public_data(public_data):
                       f'WITH x AS (DELETE FROM "{table}" RETURNING *) SELECT * FROM x', f'SELECT 1; DELETE FROM "{table}"', f'REPLACE INTO "{table}" DEFAULT VALUES'):
             with pytest.raises(UsageError): database.query(write)
     assert hashlib.sha256((public_data / "chinook" / "chinook.sqlite").read_bytes()).hexdigest() == before
+
+
+# What a database's own functions and names can make of a checked statement
+
+@pytest.fixture(scope="module")
+def hostile_schema(postgres):  # noqa: F811
+    import psycopg
+    address = f"{postgres} dbname=overloads"
+    with psycopg.connect(f"{postgres} dbname=postgres", autocommit=True) as owner: owner.execute("CREATE DATABASE overloads")
+    with psycopg.connect(address, autocommit=True) as owner:
+        owner.execute("""CREATE TABLE customers (id int, name text, born date); INSERT INTO customers VALUES (1, 'Ann', 'infinity'), (2, 'Bo', '0044-03-15 BC');
+            CREATE TABLE loans (id int, customer int, amount numeric); INSERT INTO loans VALUES (1, 1, 5), (2, 1, 7);
+            CREATE FUNCTION leak(customers) RETURNS text LANGUAGE sql AS $$SELECT 'LEAKED'$$;
+            CREATE FUNCTION lower(int) RETURNS text LANGUAGE sql AS $$SELECT 'LEAKED'$$; CREATE FUNCTION count(customers) RETURNS text LANGUAGE sql AS $$SELECT 'LEAKED'$$;
+            CREATE FUNCTION bad(int, int) RETURNS text LANGUAGE sql AS $$SELECT 'LEAKED'$$; CREATE OPERATOR || (leftarg = int, rightarg = int, function = bad)""")
+    return Database(address, timeout_s=5)
+
+
+@pytest.mark.parametrize("sql", """SELECT x.leak FROM (SELECT * FROM customers) x | SELECT X.leak FROM (SELECT * FROM customers) x | WITH x AS (SELECT * FROM customers) SELECT x.leak FROM x
+    WITH x AS (SELECT * FROM customers) SELECT y.leak FROM x y | SELECT x.row_to_json FROM (SELECT id FROM customers) x | SELECT x.pg_column_size FROM (VALUES (1)) x | SELECT lower(1) | SELECT 1 || 2
+    SELECT x.leak FROM (SELECT * FROM customers UNION SELECT * FROM customers) x | SELECT x.leak FROM (SELECT c.* FROM customers c JOIN loans l ON l.customer = c.id) x | SELECT count(customers) FROM customers
+    SELECT c.leak FROM (customers JOIN loans ON true) c | SELECT (SELECT x.leak) FROM (SELECT * FROM customers) x | WITH x AS (SELECT * FROM customers), y AS (SELECT * FROM x) SELECT y.leak FROM y""".replace("\n", " | ").split(" | "))
+def test_functions_of_the_schema_cannot_be_run(hostile_schema, sql):
+    try: said = str(hostile_schema.query(sql.strip()).rows)
+    except UsageError as error: said = str(error)
+    assert "LEAKED" not in said
+    if "row_to_json" in sql or "pg_column_size" in sql or "leak" in sql: assert said.startswith("Refused")
+
+
+@pytest.mark.parametrize(("sql", "rows"), [
+    ("SELECT x.name FROM (SELECT * FROM customers) x WHERE X.id = 1", [("Ann",)]), ("WITH s AS (SELECT customer, sum(amount) AS total FROM loans GROUP BY customer) SELECT c.name, s.total FROM s JOIN customers c ON c.id = s.customer", [("Ann", 12)]),
+    ("SELECT x.count FROM (SELECT count(*) FROM loans) x", [(2,)]), ("SELECT x.n FROM (VALUES (1, 2)) AS x(m, n)", [(2,)]), ("SELECT x.b FROM (SELECT id, name FROM customers) AS x(a, b) WHERE x.a = 2", [("Bo",)]),
+    ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT n.i + 1 FROM n WHERE n.i < 3) SELECT max(n.i) FROM n", [(3,)]), ("SELECT customers.name FROM customers WHERE customers.id = 1", [("Ann",)]),
+    ("SELECT t.id FROM (SELECT l.* FROM loans l) t WHERE t.amount > 6", [(2,)]), ("SELECT lower('ÄB') || 'c', count(*) FROM public.loans", None), ("SELECT born FROM customers ORDER BY id", [("infinity",), ("0044-03-15 BC",)])])
+def test_honest_derived_tables_are_answered(hostile_schema, sql, rows):
+    found = hostile_schema.query(sql).rows
+    assert found if rows is None else found == rows
+
+
+def test_a_typed_text_keeps_its_place_before_a_cast(hostile_schema):
+    with pytest.raises(UsageError, match="into brackets"): hostile_schema.query("SELECT DATE '2024-05-05'::timestamp")
+    [(moment,)] = hostile_schema.query("SELECT (DATE '2024-05-05')::timestamp").rows
+    assert str(moment) == "2024-05-05 00:00:00"
+
+
+def test_a_broken_view_is_left_out(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "v.db")) as connection: connection.executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1); CREATE VIEW broken AS SELECT nosuch FROM t; CREATE VIEW gone AS SELECT * FROM missing")
+    database = Database(tmp_path / "v.db")
+    assert list(database.schema.columns) == ["t"] and database.query("SELECT a FROM t").rows == [(1,)]
