@@ -2522,6 +2522,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'genai_factory/tools/calculator.py'),
                                                 'genai_factory.tools.calculator._number': ( 'tools/calculator.html#_number',
                                                                                             'genai_factory/tools/calculator.py'),
+                                                'genai_factory.tools.calculator._percentage': ( 'tools/calculator.html#_percentage',
+                                                                                                'genai_factory/tools/calculator.py'),
                                                 'genai_factory.tools.calculator._power': ( 'tools/calculator.html#_power',
                                                                                            'genai_factory/tools/calculator.py'),
                                                 'genai_factory.tools.calculator._readable': ( 'tools/calculator.html#_readable',

@@ -141,7 +141,7 @@ def connect(
 ) -> sqlite3.Connection:
     "Connect; make the tables in a new file, refuse a newer one."
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists(): path.touch(mode=0o600)    # what people asked and were told is nobody else's; SQLite gives its other files the same mode
+    if str(path) != ":memory:" and not path.exists(): path.touch(mode=0o600)    # what people asked and were told is nobody else's; SQLite gives its other files the same mode
     db = sqlite3.connect(path, timeout=wait_s, check_same_thread=False, isolation_level=None)
     try:
         found = db.execute("pragma user_version").fetchone()[0]
