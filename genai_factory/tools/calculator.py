@@ -200,15 +200,29 @@ def _called(name: str, node: ast.Call, text: str, depth: int) -> Any:
     return _bounded(FUNCTIONS[name](*values, **named))
 
 # %% ../../nbs/tools/21_calculator.ipynb #d1a3e5f4
-_PERCENT = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*%\s*(?:(of)\b|(?=$|[),*/]))")
+_N = r"(?<![\w.])(\d+(?:\.\d+)?)"
+_PERCENT = re.compile(_N + r"(?:\s*%\s*(?:(of)\b|(?=$|[),*/]))|%(?=\s+[+-]\s))")
+_ONE_OR_PERCENT = re.compile(r"(?:^|[(,])\s*(?:1(?:\.0*)?|[+-]?\s*[\d.]+\s*%(?:\s*[+-]\s*[\d.]+\s*%)*)$")    # before "+ 5%": both readings agree
+
+def _percentage(found: re.Match) -> str:
+    "A percentage as a fraction, where it can be meant in one way only."
+    before, after = found.string[:found.start()].rstrip(), found.string[found.end():].lstrip()[:1]
+    left = before[:-1].rstrip()
+    added = before.endswith(("+", "-")) and left and left[-1] not in "(,*/%+-"
+    if added and not found[2] and after not in ("*", "/") and not _ONE_OR_PERCENT.search(left):
+        raise UsageError("Adding a percentage can be meant in two ways: write increase(200, 10), decrease(200, 10) or 200 + 10/100.")
+    if found[2] and before.endswith(("/", "**", "%")): raise UsageError("Put brackets around a percentage of something here: (10% of 200).")
+    return f"({found[1]}/100)" + ("*" if found[2] else "")
 
 def _readable(expression: str) -> str:
     "The expression in Python's signs, refused where it is too long or not plain ASCII."
     if len(expression) > MOST_CHARACTERS: raise UsageError(f"The expression has {len(expression)} characters; {MOST_CHARACTERS} are allowed. Compute it in steps.")
     text = expression.strip().translate({0xD7: "*", 0xF7: "/", 0x2212: "-"})
     if not text.isascii() or not text.isprintable() or "\\" in text: raise UsageError("Write the expression in plain ASCII characters on one line.")
-    if re.search(r"[+-]\s*\d+(?:\.\d+)?\s*%\s*(?:$|\))", text): raise UsageError("Adding a percentage can be meant in two ways: write increase(200, 10), decrease(200, 10) or 200 + 10/100.")
-    return _PERCENT.sub(lambda found: f"({found[1]}/100)" + ("*" if found[2] else ""), text)
+    if day := re.search(r"(?<![\w.\"'-])\d{4}-\d\d-\d\d(?![\w.\"'-])", text): raise UsageError(f"Put dates in quotes: \"{day[0]}\".")
+    text = _PERCENT.sub(_percentage, text)
+    if re.search(r"%\s*[+-]\s|\S%\s*[+-]|\S%\s*\(", text): raise UsageError("This % can be meant in two ways: write 5/100 + 3 for a percentage, 5 % (-3) for a remainder.")
+    return text
 
 def _shown(value: Any) -> str:
     "A value as text: exact where its decimals end, else 15 digits."

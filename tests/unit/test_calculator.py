@@ -128,3 +128,18 @@ def test_the_tool_answers_a_model():
     assert said.status == "error" and "Did you mean 'sqrt'" in said.message.text and tools["calculator"].inline and tools["calculator"].risk == "reads"
     assert asyncio.run(tools.acall(ToolCall("1", "calculator", '{"expression": "loan_payment(1)"}'))).message.text.endswith("Write it as loan_payment(amount, yearly_rate, months).")
     assert "loan_payment(amount, yearly_rate, months)" in tools["calculator"].description and len(tools["calculator"].description) < 1500
+
+
+@pytest.mark.parametrize(("expression", "value"), [("5% + 3", "3.05"), ("10% - 5", "-4.9"), ("(3.5% + 2) * 100", "203.5"), ("5% + 10% of 200", "20.05"), ("100 * (1 + 5%)", "105"), ("100 * (1 - 5%)", "95"), ("200 * -5%", "-10"), ("-5%", "-0.05"),
+    ("5% + 3%", "0.08"), ("100 + 5% * 20", "101"), ("10 % -3", "-2"), ("10 % (1 + 2)", "1"), ("10%3", "1"), ("max(10%, 5)", "5"), ("1 + 5% + 2", "3.05"), ("100 / (10% of 200)", "5")])
+def test_percentages_that_mean_one_thing(expression, value): assert calculate(expression) == value
+
+
+@pytest.mark.parametrize("expression", ["5%(200)", "10%-3", "10 % - 5", "5 % + 3", "(3)% + 2", "200 + 10% + 5", "200 - 10%, 1", "11 + 5%", "2 * 1 + 5%", "100 / 10% of 200", ".5% + 3", "1e2% + 3", "1_0% + 3"])
+def test_percentages_that_mean_two_things_are_asked_back(expression):
+    with pytest.raises(UsageError, match="two ways|brackets"): calculate(expression)
+
+
+@pytest.mark.parametrize("expression", ["days_between(2024-01-01, 2024-02-01)", "2024-10-10", "weekday(2024-10-10)"])
+def test_a_date_without_quotes_is_told_so(expression):
+    with pytest.raises(UsageError, match='Put dates in quotes: "2024-'): calculate(expression)
