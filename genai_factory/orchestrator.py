@@ -9,7 +9,7 @@ import inspect
 import math
 import time
 import types
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -48,13 +48,19 @@ class Step:
 
 def _is_async(function: Callable) -> bool: return any(map(inspect.iscoroutinefunction, (function, type(function).__call__)))
 
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    "What a function takes."
+    if not callable(function): raise UsageError(f"{function!r} is no function.")
+    try: return inspect.signature(function).parameters
+    except ValueError: raise UsageError(f"{function!r} has no signature, so nobody can tell what it takes. Put it into a function of your own: def step(value): …") from None
+
 def _function_step(function: Callable) -> Step:
     "A step out of a function of one argument."
     name = getattr(function, "__name__", type(function).__name__)
     if function in (int, float, str, bool, list, dict): raise UsageError(f"The type '{name}' is no step by itself. Write a function: lambda value: {name}(value).")
     try: hints = get_type_hints(function if inspect.isroutine(function) or isinstance(function, type) else type(function).__call__)
     except (NameError, TypeError): hints = {}
-    needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in _parameters(function).values() if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(needed) != 1: raise UsageError(f"The step '{name}' must take one value, and takes {len(needed)}: {', '.join(p.name for p in needed) or 'none'}.")
     asynchronous = _is_async(function)
     async def work(value: Any) -> Any: return await (function(value) if asynchronous else asyncio.to_thread(function, value))
@@ -67,7 +73,10 @@ def as_step(part: Any) -> Step: # a function, an LLM, an agent, a retriever, a p
     if isinstance(part, dict): return _fan_out(part)
     if isinstance(part, list): return _branch(part)
     if isinstance(part, LLM): return Step(f"llm {part.model}".strip(), (str | list[Message],), Reply, part.achat)
-    if hasattr(part, "arun"): return Step(f"agent {part.name}", (str | list[Message],), get_type_hints(type(part).arun).get("return", Any), part.arun)
+    if hasattr(part, "arun"):
+        gives = get_type_hints(type(part).arun).get("return", Any)
+        async def act(value: Any) -> Any: return await part.arun(_task_of(value))
+        return Step(f"agent {part.name}", (Union[str, list[Message], Reply, gives],), gives, act)
     if hasattr(part, "retrieve"):
         async def find(query: str) -> list[Passage]: return await asyncio.to_thread(part.retrieve, query)
         return Step("retrieve", (str,), list[Passage], find)
@@ -77,15 +86,19 @@ def as_step(part: Any) -> Step: # a function, an LLM, an agent, a retriever, a p
 # %% ../nbs/49_orchestrator.ipynb #0e0153fe
 def _all_take(steps: Iterable[Step]) -> tuple[Any, ...]: return tuple(kind for step in steps for kind in step.takes)
 
+async def _together(work: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    "All at once; where one fails, the others are stopped and have ended before its error is told."
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try: return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks: task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
 def _fan_out(plan: dict[str, Any]) -> Step:
     "Steps side by side."
     if not plan or not all(isinstance(name, str) for name in plan): raise UsageError(f"A dict of steps maps names to steps, at least one; not {plan!r}.")
     steps = {name: as_step(part) for name, part in plan.items()}
-    async def work(value: Any) -> dict[str, Any]:
-        tasks = {name: asyncio.ensure_future(_run(step, name, value)) for name, step in steps.items()}
-        try: return dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
-        finally:
-            for task in tasks.values(): task.cancel()
+    async def work(value: Any) -> dict[str, Any]: return dict(zip(steps, await _together(_run(step, name, value) for name, step in steps.items()), strict=True))
     return Step("{" + ", ".join(steps) + "}", _all_take(steps.values()), dict[str, Any], work)
 
 def _branch(plan: list[tuple[Callable | None, Any]]) -> Step:
@@ -99,6 +112,20 @@ def _branch(plan: list[tuple[Callable | None, Any]]) -> Step:
     name = "[" + ", ".join(f"{test.name if test else 'otherwise'} → {step.name}" for test, step in routes) + "]"
     gives = Union[tuple(step.gives for _, step in routes)] if all(step.gives is not Any for _, step in routes) else Any
     return Step(name, _all_take(s for pair in routes for s in pair if s), gives, work)
+
+def _answer_part(run: Any, said: str = "") -> Part:
+    "The answer of an agent's run; marked where somebody's untrusted words were in its conversation."
+    return Part("text", said + run.answer, origin="tool", trusted=not (getattr(run, "tainted", False) or not all(m.trusted for m in run.messages)))
+
+def _answered(run: Any) -> Any:
+    "The same run, where it has an answer."
+    if run.stop_reason != "answered": raise FactoryError(f"{run.agent} stopped without an answer: {run.stop_reason}.") from run.error
+    return run
+
+def _task_of(value: Any) -> str | list[Message]:
+    "What an agent is asked to do: a task, or what the step before answered."
+    if hasattr(value, "stop_reason"): return [Message("user", [_answer_part(_answered(value))])]
+    return value.text if isinstance(value, Reply) else value
 
 async def _run(step: Step, name: str, value: Any) -> Any:
     "One step; an error is told where it happened."
@@ -150,7 +177,7 @@ def _told(kind: Any) -> str: return kind.__name__ if isinstance(kind, type) and 
 def _handed_on(task: str | list[Message], runs: list[Any]) -> list[Message]:
     "The task, with what the agents before have answered."
     if not runs: return as_messages(task)
-    parts = [Part("text", f"{run.agent} answered:\n{run.answer}", origin="tool", trusted=all(m.trusted for m in run.messages)) for run in runs]
+    parts = [_answer_part(run, f"{run.agent} answered:\n") for run in runs]
     return [*as_messages(task), Message("user", [Part("text", "What was answered so far:", origin="operator"), *parts])]
 
 async def arun_agents(
@@ -162,7 +189,7 @@ async def arun_agents(
     if not agents: raise UsageError("There is no agent to run.")
     for agent in agents if isinstance(agents, (list, tuple)) else [agents]:
         if not hasattr(agent, "arun"): raise UsageError(f"{agent!r} is no agent. Give a list of agents, such as [make_agent('react', llm=…)].")
-    if mode == "parallel": return list(await asyncio.gather(*(agent.arun(task) for agent in agents)))
+    if mode == "parallel": return await _together(agent.arun(task) for agent in agents)
     if mode != "sequence": raise UsageError(f"There is no mode '{mode}'. {did_you_mean(mode, ['sequence', 'parallel'])}")
     runs: list[Any] = []
     for agent in agents:
@@ -189,19 +216,21 @@ class Remembering(LLM):
         if not asked or asked[0].role != "user": raise UsageError("The last message must be the question of a person.")
         before = [m for m in messages if m.role == "system"]
         known = before + await asyncio.to_thread(self.memory.messages_for, asked[0])
-        said = []
-        async for delta in self._answer(known, options):
-            said.append(delta.text)
-            yield delta
-        await asyncio.to_thread(self.memory.append, [asked[0], Message("assistant", "".join(said))])
+        said: list[Part] = []
+        async for delta in self._answer(known, options, said): yield delta
+        whole = "".join(part.value for part in said)
+        kept = whole if all(part.trusted for part in said) else [Part("text", whole, origin="tool", trusted=False)]
+        await asyncio.to_thread(self.memory.append, [asked[0], Message("assistant", kept)])
 
-    async def _answer(self, messages: list[Message], options: dict[str, Any]) -> AsyncIterator[Delta]:
-        "From the model or the agent."
+    async def _answer(self, messages: list[Message], options: dict[str, Any], said: list[Part]) -> AsyncIterator[Delta]:
+        "From the model or the agent; what was said is added to `said`, with its mark."
         if isinstance(self.system, LLM):
-            async for delta in self.system.astream(messages, **options): yield delta
+            async for delta in self.system.astream(messages, **options):
+                said.append(Part("text", delta.text, trusted=all(m.trusted for m in messages)))
+                yield delta
         else:
-            run = await self.system.arun(messages)
-            if run.stop_reason != "answered": raise FactoryError(f"{run.agent} stopped without an answer: {run.stop_reason}.") from run.error
+            run = _answered(await self.system.arun(messages))
+            said.append(_answer_part(run))
             yield Delta(run.answer, usage=run.usage, finish_reason="stop", model=run.agent, cost=run.cost)
 
 def with_memory(
@@ -283,6 +312,9 @@ async def aevaluate(
 ) -> Evaluation:
     "Ask, score, and keep every row, in the order of the examples."
     from tqdm.auto import tqdm
+    if type(concurrency) is not int or concurrency < 1: raise UsageError(f"concurrency is a whole number of questions, 1 or more; not {concurrency!r}.")
+    if not isinstance(timeout_s, int | float) or not timeout_s > 0: raise UsageError(f"timeout_s is a number of seconds above 0; not {timeout_s!r}.")
+    for evaluator in evaluators: _parameters(evaluator)
     ask, free, todo = _asked(system), asyncio.Semaphore(concurrency), list(examples)
     names = [getattr(evaluator, "__name__", str(evaluator)) for evaluator in evaluators]
     with tqdm(total=len(todo), desc="evaluate", disable=not progress or not todo) as bar:
