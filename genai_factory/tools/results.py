@@ -5,6 +5,7 @@
 # %% ../../nbs/tools/19a_results.ipynb #6170d8e7
 from __future__ import annotations
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import Any
 
@@ -63,7 +64,9 @@ def as_text(
     if isinstance(value, (bytes, bytearray, memoryview)): return _bytes(bytes(value[:limit * 4 + 4]), len(value), limit)
     if hasattr(value, "itertuples"): return _frame(value, limit)
     if isinstance(value, Iterator): value = list(islice(value, 1000))
-    return cut(to_json(value, fallback=_plain, bytes_mode="base64", inf_nan_mode="constants").decode(), limit)
+    try: return cut(to_json(value, fallback=_plain, bytes_mode="base64", inf_nan_mode="constants").decode(), limit)
+    except (ValueError, RecursionError) as error: why = str(error).splitlines()[0][:120] if str(error) else "nested too deeply"
+    return f"Done, but the result cannot be written out ({cut(why, 150)})."
 
 def _plain(value: Any) -> Any:
     "What JSON has no form for: an array's numbers, or the object's own words."
@@ -83,6 +86,22 @@ def _frame(frame: Any, limit: int) -> str:
     return text if shown == len(frame) else f"{text}\n[cut: the first {shown:,} of {len(frame):,} rows]"
 
 # %% ../../nbs/tools/19a_results.ipynb #03e81331
+def _stranger(value: Any) -> Origin | None:
+    "Whose untrusted words are somewhere inside a value; what cannot be looked through counts as untrusted."
+    waiting, seen = [value], 0
+    while waiting:
+        one, seen = waiting.pop(), seen + 1
+        if isinstance(one, Passage): return "document"
+        if isinstance(one, Part):
+            if not one.trusted: return one.origin
+            waiting.append(one.value)
+        elif isinstance(one, dict): waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, (list, tuple, set, frozenset)): waiting += one
+        elif is_dataclass(one) and not isinstance(one, type): waiting += [getattr(one, field.name, None) for field in fields(one)]
+        elif isinstance(one, Iterator): return "tool"
+        if seen + len(waiting) > 200_000: return "tool" if waiting else None
+    return None
+
 def as_content(
     value: Any,             # what a tool returned
     origin: Origin = "tool",
@@ -90,8 +109,11 @@ def as_content(
     limit: int = 20_000,    # characters kept
 ) -> str | list[Part]:      # text where nothing needs a label
     "The content of a tool's message; untrusted text stays labelled."
+    if isinstance(value, Iterator): value = list(islice(value, 1000))
     if isinstance(value, (Part, Passage)): value = [value]
+    if isinstance(value, tuple) and value and all(isinstance(item, (Part, Passage)) for item in value): value = list(value)
     if isinstance(value, list) and value and all(isinstance(item, (Part, Passage)) for item in value): return _parts(value, origin, trusted, limit)
+    if trusted and (whose := _stranger(value)) is not None: origin, trusted = (origin if whose == "tool" else whose), False
     text = as_text(value, limit)
     return text if trusted and origin == "tool" else [Part("text", text, origin, trusted)]
 
