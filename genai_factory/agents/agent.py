@@ -79,7 +79,7 @@ def _fill(agent: LoopAgent, live: Live, reason: StopReason) -> None:
     _cut_off(live)
     run, budget = live.run, live.budget
     run.stop_reason, run.steps, run.tool_calls, run.usage, run.seconds = reason, budget.steps, budget.tool_calls, budget.usage, budget.seconds
-    run.cost = budget.cost if budget.priced else None
+    run.cost, run.tainted = budget.cost if budget.priced else None, live.tainted
     if reason != "answered" and not run.answer:
         said = [message.text for message in run.messages if message.role == "assistant" and message.text]
         partial = live.written.done().text if live.written is not None else ""
@@ -99,7 +99,9 @@ def _finish(agent: LoopAgent, live: Live, reason: StopReason) -> AgentRun:
     "Tell the end, and let go."
     _fill(agent, live, reason)
     run = live.run
-    if live.parent is not None: live.parent.tainted = live.parent.tainted or live.tainted
+    if live.parent is not None and live.tainted:
+        live.parent.tainted = True
+        live.parent.touched.add(live.path[len(live.parent.path):-1])     # the result of that call must say so in every list it is put in
     live.tell("end", agent.name, text=run.answer, run=run)
     live.listen, live.run = None, replace(run, messages=list(run.messages))     # a task that was left behind can change nothing any more
     return run
@@ -309,6 +311,6 @@ def _ended(live: Live, state: dict[str, Any]) -> AgentRun:
     "The stored result of a run that is over: nothing is done again."
     run, budget = live.run, live.budget
     run.answer, run.stop_reason, run.steps, run.tool_calls, run.usage = state["answer"], state["stop_reason"], budget.steps, budget.tool_calls, budget.usage
-    run.cost, run.seconds = budget.cost if budget.priced else None, budget.before
+    run.cost, run.seconds, run.tainted = budget.cost if budget.priced else None, budget.before, live.tainted
     live.tell("end", run.agent, text=run.answer, run=run)
     return run

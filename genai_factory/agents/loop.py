@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .approvals import dump_result, load_result
-from .runs import Live, Pending, Seat, Stop, ask
+from .runs import Live, Pending, Seat, Stop, ask, untrusted
 from ..core.base import Message, ToolCall
 from ..tools.toolset import ToolResult, needs_approval
 
@@ -127,15 +127,21 @@ def _woken(live: Live, call: ToolCall) -> dict | None:
 async def _once(live: Live, seat: Seat, call: ToolCall, approved: bool | None, tainted: bool) -> ToolResult | None:
     "Run a call; one that acts and is not idempotent only after its claim was written down, and never twice."
     tool = seat.tools[call.name] if call.name in seat.tools else None
-    if live.store is None or tool is None or tool.risk != "acts" or tool.idempotent: return await seat.tools.acall(call, approved=approved, tainted=tainted)
+    if live.store is None or tool is None or tool.risk != "acts" or tool.idempotent: return await _labelled(live, seat, call, approved, tainted)
     said, stored = await asyncio.to_thread(live.store.claim, live.owner, live.path + call.id, live.tries.get(call.id, 0))
     if said == "done": return load_result(stored)
     if said == "unknown":
         live.tries[call.id] = stored
         live.held[call.id] = "unknown outcome: it was being executed when its process ended; look whether it happened, then approve to run it again, or reject"
         return None
-    result = await seat.tools.acall(call, approved=approved, tainted=tainted)
+    result = await _labelled(live, seat, call, approved, tainted)
     await asyncio.to_thread(live.store.finish, live.owner, live.path + call.id, dump_result(result))
+    return result
+
+async def _labelled(live: Live, seat: Seat, call: ToolCall, approved: bool | None, tainted: bool) -> ToolResult:
+    "The result of a call; untrusted when an agent inside it has read untrusted words."
+    result = await seat.tools.acall(call, approved=approved, tainted=tainted)
+    if call.id in live.touched: result.message.content = untrusted(result.message.content)
     return result
 
 def _wait(live: Live, seat: Seat, calls: list[ToolCall]) -> None:

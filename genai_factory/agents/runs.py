@@ -9,13 +9,13 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from .approvals import Decision, RunStore
-from ..core.base import LLM, Collector, FactoryError, Message, Reply, ToolCall, Usage, UsageError
+from ..core.base import LLM, Collector, FactoryError, Message, Part, Reply, ToolCall, Usage, UsageError
 from ..core.files import sha256_text
-from ..core.records import dump_message, dumps
+from ..core.records import dump_message
 from ..core.tracing import note, span, tracing_on
 from ..llms.pricing import Prices, cost
 from ..tools.toolset import Toolset
@@ -26,8 +26,8 @@ class Stop(Exception):
     "The run is over; `args[0]` is the stop reason."
 
 # %% auto #0
-__all__ = ['StopReason', 'EventKind', 'Stop', 'Limits', 'Budget', 'Event', 'Pending', 'AgentRun', 'Seat', 'Live', 'ask',
-           'price_table', 'unpriced']
+__all__ = ['StopReason', 'EventKind', 'Stop', 'Limits', 'Budget', 'Event', 'Pending', 'AgentRun', 'Seat', 'Live', 'untrusted',
+           'ask', 'price_table', 'unpriced']
 
 # %% ../../nbs/agents/42a_runs.ipynb #0bb66e1b
 @dataclass(slots=True, frozen=True)
@@ -163,11 +163,12 @@ class AgentRun:
     messages: list[Message] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)   # of a crew: task by task
+    tainted: bool = False                    # somebody's untrusted words were read, by an agent inside it too
     error: FactoryError | None = None
 
     def to_dict(self) -> dict[str, Any]:
         "As JSON values."
-        plain = {name: getattr(self, name) for name in ("agent", "id", "answer", "stop_reason", "steps", "tool_calls", "cost", "seconds")}
+        plain = {name: getattr(self, name) for name in ("agent", "id", "answer", "stop_reason", "steps", "tool_calls", "cost", "seconds", "tainted")}
         return plain | {"usage": asdict(self.usage), "messages": [dump_message(m) for m in self.messages], "pending": [asdict(p) for p in self.pending],
                         "outputs": json.loads(json.dumps(self.outputs, default=str)), "error": str(self.error) if self.error else None}
 
@@ -178,14 +179,15 @@ class AgentRun:
 
     def transcript_hash(self) -> str:
         "Equal for runs in which the same was said, asked and returned."
-        return sha256_text(dumps(self.messages))
+        return sha256_text(json.dumps([dump_message(message) for message in self.messages]))
 
     def _repr_markdown_(self) -> str:
         "Shown in notebooks: the answer, how it ended, and what it took."
         cost = "" if self.cost is None else f", cost {self.cost:.4g}"
         facts = f"*{self.agent}: {self.stop_reason}, {self.steps} steps, {self.tool_calls} tool calls, {self.usage.total_tokens} tokens{cost}, {self.seconds:.2f} s*"
         waits = [f"- waiting: `{p.id}` {p.call.name}({p.call.arguments}): {p.why}" for p in self.pending]
-        return "\n\n".join([self.answer or "(no answer)", facts, *(["\n".join(waits)] if waits else [])])
+        failed = [f"**{type(self.error).__name__}**: {self.error}"] if self.error else []
+        return "\n\n".join([self.answer or "(no answer)", *failed, facts, *(["\n".join(waits)] if waits else [])])
 
 # %% ../../nbs/agents/42a_runs.ipynb #a4fde8e7
 @dataclass(slots=True)
@@ -221,6 +223,7 @@ class Live:
     asleep: dict[str, dict] = field(default_factory=dict)    # call id -> state of the agent inside it, which waits
     started: dict[str, ToolCall] = field(default_factory=dict)   # told as tool_call, not yet as result
     ids: set[str] = field(default_factory=set)               # of the calls so far
+    touched: set[str] = field(default_factory=set)           # call ids: an agent inside has read untrusted words
     seen: dict[tuple, int] = field(default_factory=dict)     # call and result -> how often since the last new result
     written: Collector | None = None                         # the reply that is being written
     tasks: dict[asyncio.Task, tuple[Any, Live]] = field(default_factory=dict)   # runs inside this one that are not over, with their agents
@@ -231,9 +234,16 @@ class Live:
         if self.listen is not None: self.listen(Event(kind, agent, self.budget.steps, within=self.path[:-1], **facts))
 
     def add(self, message: Message) -> None:
-        "Put a message on the transcript."
+        "Put a message on the transcript; what is written after untrusted words were read is untrusted too."
+        if self.tainted and message.role == "assistant": message.content = untrusted(message.content)
         self.run.messages.append(message)
         if not message.trusted: self.tainted = True
+
+def untrusted(content: str | list[Part]) -> str | list[Part]:
+    "The same words under a label that says so."
+    if not content: return content
+    parts = [Part("text", content, "tool")] if isinstance(content, str) else content
+    return [replace(part, trusted=False) for part in parts]
 
 # %% ../../nbs/agents/42a_runs.ipynb #2d855fd5
 async def ask(

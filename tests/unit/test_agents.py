@@ -601,3 +601,9 @@ def test_what_was_said_without_untrusted_words_stays_trusted():
 def test_a_notebook_shows_why_a_run_has_no_answer():
     run = ReactAgent(ScriptedLLM([UnavailableError("the key is missing")])).run("go")
     assert run.answer == "" and "UnavailableError**: the key is missing" in run._repr_markdown_()
+
+
+def test_a_store_in_memory_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    agent, paid = payer(store=RunStore())
+    assert agent.run("go").stop_reason == "answered" and paid and not list(tmp_path.iterdir())
