@@ -112,6 +112,10 @@ def as_tool(
     doc = inspect.getdoc(function) if description is None and inspect.isroutine(function) else description
     said = re.split(r"\n\s*(?:Args|Arguments|Parameters|Returns)\b|\n\s*:param", doc or "")[0].strip()
     if not said: raise UsageError(f"Tool '{name}' has no docstring. Say in one line what it is for: the model reads nothing else.")
+    for what, given, fits in (("risk", risk, risk in ("reads", "acts")), ("origin", origin, origin in typing.get_args(Origin)), ("trusted", trusted, trusted in (None, True, False)),
+                              ("approval", approval, approval in (None, True, False)), ("timeout_s", timeout_s, type(timeout_s) in (int, float) and 0 < timeout_s <= 86_400),
+                              ("max_output", max_output, type(max_output) is int and max_output > 0)):
+        if not fits: raise UsageError(f"Tool '{name}': {what}={given!r} is not allowed. See as_tool for what it takes.")
     schema = arguments_of(function, name).json_schema(schema_generator=_Schema)
     schema.pop("title", None)
     return Tool(name, said, {"type": "object", "properties": {}, **schema}, function, risk, timeout_s, max_output, inline, origin,

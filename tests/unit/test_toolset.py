@@ -290,16 +290,12 @@ def fails(how: str):  # which error
     if how == "rude": raise Rude
     if how == "dsn": raise ConnectionError("no answer from postgresql://bank:tide-and-harbour@db:5432/loans (password=tide-and-harbour)")
     if how == "long": raise ValueError("x" * 1_000_000)
-    if how == "loop":
-        circle: list = []
-        circle.append(circle)
-        return circle
     raise KeyError(how)
 
 
 @pytest.mark.parametrize("inline", [True, False])
 @pytest.mark.parametrize("how, words", [("exit", "SystemExit: 3"), ("late", "TimeoutError: the server was silent"), ("rude", "Rude: (its message"), ("dsn", "ConnectionError"),
-                                        ("long", "[cut"), ("loop", "ValueError"), ("other", "KeyError: 'other'")])
+                                        ("long", "[cut"), ("other", "KeyError: 'other'")])
 def test_what_a_tool_raises_is_told_without_traceback_and_secrets(how, words, inline):
     result = ask([as_tool(fails, inline=inline)], "fails", json.dumps({"how": how}))
     assert result.status == "error" and words in text_of(result) and "Traceback" not in text_of(result) and len(text_of(result)) < 1000
