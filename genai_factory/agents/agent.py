@@ -18,7 +18,7 @@ from .approvals import RunStore, as_decision
 from .loop import CURRENT, Inside, open_calls, play
 from .runs import AgentRun, Budget, Event, Limits, Live, Seat, Stop, StopReason, price_table, unpriced
 from ..core import aio
-from ..core.base import FactoryError, Message, Tool, ToolCall, Usage, UsageError, as_messages, did_you_mean
+from ..core.base import DamagedError, FactoryError, Message, Tool, ToolCall, Usage, UsageError, as_messages, did_you_mean
 from ..core.records import dump_message, load_message
 from ..core.tracing import span
 from ..tools.toolset import ToolResult, as_tool as make_tool
@@ -188,7 +188,7 @@ class LoopAgent:
 
     async def save(self, live: Live, status: str) -> None:
         "Store the run; an agent inside another one is stored with it."
-        if live.parent is None and live.store is not None: await asyncio.to_thread(live.store.save, live.run.id, live.run.agent, status, {**dump(live), "status": status})
+        if live.parent is None and live.store is not None: await asyncio.to_thread(live.store.save, live.run.id, live.run.agent, status, {**dump(live), "status": status, "kind": type(self).__name__})
 
     def waiting_room(self) -> RunStore:
         "Where runs wait: the store, or this process's memory."
@@ -211,7 +211,9 @@ class LoopAgent:
     ) -> AgentRun:
         "Work on a task until it is answered or a limit stops it."
         if isinstance(task, Resume): return await _resume(self, task, listen, tape)
-        return await conduct(self, _begun(self, task, CURRENT.get(), listen, tape))
+        live = _begun(self, task, CURRENT.get(), listen, tape)
+        if live.parent is not None or live.store is None: return await conduct(self, live)
+        with live.store.hold(live.run.id): return await conduct(self, live)      # nobody resumes it meanwhile
 
     async def astream(self, task: str | list[Message] | Resume, *, tape: Any = None) -> AsyncIterator[Event]:
         "The events of a run as they happen; leaving early cancels it."
@@ -251,7 +253,7 @@ class LoopAgent:
             if run.stop_reason == "approval" and inside is not None: inside.asleep = dump(live)
             return run.answer if run.stop_reason == "answered" else f"[stopped: {run.stop_reason}] {run.answer}"
         words = description or self.description or f"Ask the agent {self.name}."
-        return make_tool(work, name=name or re.sub(r"[^A-Za-z0-9_-]+", "_", self.name)[:64], description=words, timeout_s=(self.limits.seconds or 86_400.0) + 1)     # its own limit comes first
+        return make_tool(work, name=name or re.sub(r"[^A-Za-z0-9_-]+", "_", self.name)[:64], description=words, timeout_s=min((self.limits.seconds or 86_400.0) + 1, 86_400.0))     # its own limit comes first
 
 # %% ../../nbs/agents/43a_agent.ipynb #1d29d23e
 _ids = random.Random()                             # a generator of our own: a program that seeds Python's must not make two runs of one name
@@ -288,19 +290,30 @@ def _relay(outer: Live, near: bool, loop: asyncio.AbstractEventLoop) -> Callable
     return tell if near else tell_there
 
 # %% ../../nbs/agents/43a_agent.ipynb #1a7005a5
+def _restored(agent: LoopAgent, state: dict[str, Any], store: RunStore) -> Live:
+    "The stored run, if it is one of this kind of agent."
+    if state.get("kind", type(agent).__name__) != type(agent).__name__: raise UsageError(f"The run belongs to a {state['kind']} called '{agent.name}', and this is a {type(agent).__name__}. Build that one, and resume with it.")
+    try: return restore(agent, state)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"{store.path}: a run's state is damaged ({type(error).__name__}: {error}). Restore the file from a copy, or start the task anew.") from None
+
 async def _resume(agent: LoopAgent, asked: Resume, listen: Any, tape: Any) -> AgentRun:
     "Go on with a run of this agent's store."
     store = agent.waiting_room()
     with store.hold(asked.run):
         state = await asyncio.to_thread(store.load, asked.run)
+        if not isinstance(state, dict) or not {"agent", "status", "pending", "decisions"} <= set(state): raise DamagedError(f"{store.path}: the run '{asked.run}' is damaged. Restore the file from a copy, or start the task anew.")
         if state["agent"] != agent.name: raise UsageError(f"The run '{asked.run}' belongs to the agent '{state['agent']}', not to '{agent.name}'. Build that one, and resume with it.")
+        live = _restored(agent, state, store)
         if state["status"] != "ended":
             known = [row["id"] for row in state["pending"]]
             for key, value in (asked.decisions or {}).items():
+                if state["decisions"].get(key) == asdict(as_decision(value)): continue        # said before, and lost with its process
+                if not known: raise UsageError(f"No call of the run '{asked.run}' waits for a decision. Call resume('{asked.run}') without decisions: it goes on with those it has.")
                 if key not in known: raise UsageError(f"No call '{key}' of the run '{asked.run}' waits for a decision. {did_you_mean(key, known)}")
                 state["decisions"].setdefault(key, asdict(as_decision(value)))
             await asyncio.to_thread(store.save, asked.run, agent.name, "running", {**state, "status": "running"})   # before anything is done
-        live = restore(agent, state)
+        live.decisions = {key: as_decision(row) for key, row in state["decisions"].items()}
         live.listen, live.tape, live.store, live.owner = listen, tape, store, asked.run
         if state["status"] != "ended": return await conduct(agent, live)
         live.tell("start", agent.name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -83,16 +84,19 @@ class RunStore(Database):
 
     def save(self, run: str, agent: str, status: str, state: dict[str, Any]) -> None:
         "The run as it stands now."
-        text = json.dumps(state, ensure_ascii=False)
+        text = json.dumps(state)       # in ASCII: half a character, as a cut-off emoji leaves it, can be stored too
         with self._transaction() as db:
             db.execute("insert into runs values (?, ?, ?, ?, ?) on conflict (id) do update set status = excluded.status, state = excluded.state, updated = excluded.updated",
                        (run, agent, status, text, time.time()))
 
     def load(self, run: str) -> dict[str, Any]:
         "The state that was saved last."
+        _check_id(run)
         with self.lock, database_errors(self.path): row = self.connection.execute("select state from runs where id = ?", (run,)).fetchone()
         if row is None: raise MissingError(f"{self.path} holds no run '{run}'. {did_you_mean(run, [known for known, _, _ in self.runs()])}")
-        return json.loads(row[0])
+        try: state = json.loads(row[0])
+        except ValueError as error: raise DamagedError(f"{self.path}: the state of the run '{run}' is damaged: {error}. Restore the file from a copy, or start the task anew.") from None
+        return state
 
     def runs(self, status: str | None = None) -> list[tuple[str, str, str]]: # id, agent, status: newest first
         "The runs of this file; `status='waiting'` are those that wait for a person."
@@ -109,6 +113,7 @@ class RunStore(Database):
     @contextmanager
     def hold(self, run: str) -> Iterator[None]:
         "Nobody else plays this run meanwhile; `BusyError` when somebody does."
+        _check_id(run)
         taken = BusyError(f"The run '{run}' is being played by somebody else. Wait until it waits again or has ended.")
         with self.lock:
             if run in self._held: raise taken
@@ -136,9 +141,12 @@ class RunStore(Database):
     def finish(self, run: str, call: str, result: Any) -> None: # JSON
         "The call has been executed; this is its result."
         with self._transaction() as db:
-            db.execute("update claims set status = 'done', result = ?, at = ? where run = ? and call = ?", (json.dumps(result, ensure_ascii=False), time.time(), run, call))
+            db.execute("update claims set status = 'done', result = ?, at = ? where run = ? and call = ?", (json.dumps(result), time.time(), run, call))
 
 # %% ../../nbs/agents/42b_approvals.ipynb #3de2c05c
+def _check_id(run: Any) -> None:
+    if not isinstance(run, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", run): raise UsageError(f"{str(run)[:60]!r} is no id of a run. Take the one that `AgentRun.id` or `RunStore.runs()` tells.")
+
 @contextmanager
 def _file_lock(path: Path, taken: BusyError) -> Iterator[None]:
     "A locked file; it is removed at the end by the one that holds it."
@@ -172,22 +180,28 @@ class Tape:
     def replay(cls, path: str | Path) -> Tape:
         "A recording to be given back."
         try:
-            first, *rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+            first, *rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line.strip()]
             if first != {"tape": 1}: raise ValueError(f"its first line says {first}")
             return cls(path, {row["at"]: row for row in rows})
+        except IsADirectoryError: raise UsageError(f"{path} is a folder. Name the file of a recording.") from None
         except FileNotFoundError: raise MissingError(f"There is no recording {path}. Make one: agent.run(task, tape=Tape.record('{path}')).") from None
         except (ValueError, KeyError, TypeError) as error: raise DamagedError(f"{path} is not a recording of this release: {error}. Record the run again.") from None
 
     def write(self, at: str, **row: Any) -> None:
-        with self.path.open("a", encoding="utf-8") as file: file.write(json.dumps({"at": at, **row}, ensure_ascii=False) + "\n")
+        with self.path.open("a", encoding="utf-8") as file: file.write(json.dumps({"at": at, **row}) + "\n")
+
+    def _entry(self, at: str, name: str) -> Any:
+        row = (self.rows or {})[at]
+        if name not in row: raise DamagedError(f"{self.path}: the row '{at}' has no {name}. Record the run again.")
+        return row[name]
 
     def recall(self, live: Any, agent: str, messages: list[Message]) -> Reply | None:
         "The recorded reply; None while recording."
         if self.rows is None: return None
         at = _place(live, agent)
         if at not in self.rows: raise UsageError(f"{self.path}: the recorded run made no request at '{at}'. What was changed lets the run take another way; record it again.")
-        _compare(f"{self.path}, {at}", self.rows[at]["request"], messages)
-        return load_reply(self.rows[at]["reply"])
+        _compare(f"{self.path}, {at}", self._entry(at, "request"), messages)
+        return load_reply(self._entry(at, "reply"))
 
     def keep(self, live: Any, agent: str, messages: list[Message], reply: Reply) -> None:
         if self.rows is None: self.write(_place(live, agent), request=_marks(messages), reply=dump_reply(reply))
@@ -197,8 +211,8 @@ class Tape:
     def recall_result(self, live: Any, call: ToolCall) -> ToolResult | None:
         "The recorded result; None while recording."
         if self.rows is None: return None
-        if (row := self.rows.get(_call_place(live, call))) is None: raise UsageError(f"{self.path}: the recorded run has no result for '{_call_place(live, call)}'. Record it again.")
-        return load_result(row["result"])
+        if _call_place(live, call) not in self.rows: raise UsageError(f"{self.path}: the recorded run has no result for '{_call_place(live, call)}'. Record it again.")
+        return load_result(self._entry(_call_place(live, call), "result"))
 
     def keep_result(self, live: Any, call: ToolCall, result: ToolResult) -> None:
         if self.rows is None: self.write(_call_place(live, call), result=dump_result(result))

@@ -25,7 +25,7 @@ async def speak(live: Live, seat: Seat) -> Message | None:
     message = seat.read(live, reply)
     if message is None: return None
     for place, call in enumerate(message.tool_calls):      # some servers number their calls anew in each reply
-        fresh = call.id if call.id and call.id not in live.ids and "/" not in call.id else f"call_{live.asked}_{place}"
+        fresh = call.id if call.id and call.id.isprintable() and call.id not in live.ids and "/" not in call.id else f"call_{live.asked}_{place}"
         message.tool_calls[place] = ToolCall(fresh, call.name, call.arguments)
         live.ids.add(fresh)
     live.add(message)

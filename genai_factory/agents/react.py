@@ -22,8 +22,12 @@ from ..tools.toolset import Toolset
 __all__ = ['parse_react', 'ReactAgent', 'native_seat', 'text_seat', 'final_text', 'make']
 
 # %% ../../nbs/agents/44_react.ipynb #43dd0a1b
-_LABEL = re.compile(r"^[\s>*_#`-]*(thought|action[ _]input|action|observation|final[ _]answer)[*_`]*\s*:[*_`]*[ \t]*", re.IGNORECASE | re.MULTILINE)
-_FENCE = re.compile(r"^\s*```[\w-]*\s*\n?|\n?\s*```\s*$")
+_LABEL = re.compile(r"^[ \t\r\f\v\u00a0\u3000>*_#`-]*(thought|action[ _]input|action|observation|final[ _]answer)[*_`]*[ \t]*:[*_`]*[ \t]*", re.IGNORECASE | re.MULTILINE)
+def _unfenced(text: str) -> str:
+    "The text without a code fence around it."
+    text = text.strip()
+    if head := re.match(r"```[\w-]*", text): text = text[head.end():]
+    return text.removesuffix("```").strip()
 
 def _sections(text: str) -> list[tuple[str, str]]:
     "Labels and what follows them, up to the first observation."
@@ -32,7 +36,7 @@ def _sections(text: str) -> list[tuple[str, str]]:
         label = mark[1].lower().replace("_", " ")
         if label == "observation": break
         body = text[mark.end():after.start() if after else len(text)]
-        found.append((label, _FENCE.sub("", body.strip()).strip()))
+        found.append((label, _unfenced(body)))
     return found
 
 def parse_react(
@@ -47,7 +51,8 @@ def parse_react(
         if label == "final answer" and not actions: return [], "\n\n".join(body for _, body in sections[place:] if body)
         if label == "action" and body:
             given = sections[place + 1][1] if place + 1 < len(sections) and sections[place + 1][0] == "action input" else None
-            actions.append(_action(body, given, set(known), parameters))
+            try: actions.append(_action(body, given, set(known), parameters))
+            except RecursionError: return [], None     # nested deeper than anybody writes
     return actions, None
 
 # %% ../../nbs/agents/44_react.ipynb #1180f8d9
@@ -69,7 +74,7 @@ def _from_json(body: str, name: str, given: str | None) -> tuple[str, str | None
 
 def _arguments(text: str, parameters: list[str]) -> str:
     "JSON text of an object; a bare value becomes the first parameter."
-    plain = _FENCE.sub("", text.strip()).strip().strip("`").strip()
+    plain = _unfenced(text).strip("`").strip()
     if not plain or plain.lower() in ("none", "null", "n/a"): return "{}"
     try: value, _ = json.JSONDecoder().raw_decode(plain)
     except ValueError: value = plain

@@ -13,7 +13,7 @@ from genai_factory.agents.crew import Crew, Task, crew_member
 from genai_factory.agents.group_chat import GroupChat, max_messages, says
 from genai_factory.agents.react import ReactAgent, parse_react
 from genai_factory.agents.runs import Budget, Limits
-from genai_factory.core.base import AnswerError, BusyError, Delta, Message, MissingError, ToolCall, UnavailableError, Usage, UsageError
+from genai_factory.core.base import AnswerError, BusyError, DamagedError, Delta, Message, MissingError, ToolCall, UnavailableError, Usage, UsageError
 from genai_factory.llms.pricing import Price, Prices
 from genai_factory.llms.scripted import ScriptedLLM, asks
 from genai_factory.tools.toolset import as_tool, tool
@@ -607,3 +607,60 @@ def test_a_store_in_memory_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     agent, paid = payer(store=RunStore())
     assert agent.run("go").stop_reason == "answered" and paid and not list(tmp_path.iterdir())
+
+
+def test_a_text_of_blank_lines_or_of_brackets_is_read_at_once():
+    began = time.monotonic()
+    assert parse_react("Thought: x" + "\n" * 30_000)[1] is None
+    assert parse_react("Final Answer: x" + " \n" * 20_000 + "y")[1].startswith("x")
+    assert parse_react("Action: a\nAction Input: ```json\nx" + " \n" * 20_000 + "y\n```", ["a"])[0]
+    assert time.monotonic() - began < 5
+    assert parse_react("Action: pay\nAction Input: " + '{"to":' * 100_000, ["pay"]) == ([], None)
+    assert parse_react('Action: a\nAction Input:\n```json\n{"n": 1}\n```', ["a"])[0] == [("a", '{"n": 1}')]
+
+
+def test_a_run_that_is_being_played_cannot_be_resumed(tmp_path):
+    store, said = RunStore(tmp_path / "runs.db"), []
+    def inside(n: int = 0) -> str:
+        "Try to play the same run."
+        with pytest.raises(BusyError, match="being played"): ReactAgent(ScriptedLLM(), store=RunStore(tmp_path / "runs.db")).resume(RunStore(tmp_path / "runs.db").runs()[0][0])
+        said.append(n)
+        return "seen"
+    agent = ReactAgent(ScriptedLLM([asks(("inside", {})), "done"]), [as_tool(inside)], store=store)
+    assert agent.run("go").answer == "done" and said
+
+
+def test_half_a_character_is_stored_and_recorded(tmp_path):
+    agent, paid = payer(asks(("pay", {"to": "Eve"})), "oops \ud83d and \u2028\x85 lines", store=RunStore(tmp_path / "runs.db"))
+    run = agent.run("hi \ud800", tape=Tape.record(tmp_path / "t.jsonl"))
+    assert (run.stop_reason, paid) == ("answered", ["Eve"]) and run.transcript_hash()
+    assert agent.resume(run.id).answer == run.answer
+    assert payer(store=None)[0].run("hi \ud800", tape=Tape.replay(tmp_path / "t.jsonl")).answer == run.answer
+
+
+def test_a_decision_is_accepted_again_and_another_kind_of_agent_leaves_the_run_alone(tmp_path):
+    store, (sent, tool) = RunStore(tmp_path / "runs.db"), sender()
+    agent = ReactAgent(ScriptedLLM([asks(("send", {"to": "a"})), "done"]), [tool], name="clerk", store=store)
+    run = agent.run("go")
+    with pytest.raises(UsageError, match="ReactAgent.*GroupChat"): GroupChat([ReactAgent(ScriptedLLM())], name="clerk", store=store).resume(run.id)
+    key, state = run.pending[0].id, store.load(run.id)
+    assert state["status"] == "waiting"
+    store.save(run.id, "clerk", "running", {**state, "status": "running", "pending": [], "decisions": {key: {"action": "approve", "arguments": {}, "reason": ""}}})
+    with pytest.raises(UsageError, match="without decisions"): agent.resume(run.id, {key: reject("no")})
+    assert agent.resume(run.id, {key: True}).answer == "done" and len(sent) == 1
+
+
+@pytest.mark.parametrize("wrong", ["a/b", "../x", "x" * 400, "a\0b", "", "\ud800", 5, None])
+def test_what_is_no_id_of_a_run_is_refused(tmp_path, wrong):
+    with pytest.raises(UsageError, match="no id of a run"): payer(store=RunStore(tmp_path / "runs.db"))[0].resume(wrong)
+    assert [file.name for file in tmp_path.iterdir() if "lock" in file.name] == []
+
+
+@pytest.mark.parametrize("state", ["[]", "{", '{"agent": "agent"}', '{"agent": "agent", "status": "waiting", "pending": [], "decisions": {}}'])
+def test_a_damaged_run_or_recording_is_told(tmp_path, state):
+    store = RunStore(tmp_path / "runs.db")
+    store.connection.execute("insert into runs values ('r', 'agent', 'waiting', ?, 0)", (state,))
+    with pytest.raises(DamagedError, match="damaged"): payer(store=store)[0].resume("r")
+    (tmp_path / "t.jsonl").write_text('{"tape": 1}\n{"at": "agent, request 1"}\n')
+    assert "has no request" in str(payer()[0].run("go", tape=Tape.replay(tmp_path / "t.jsonl")).error)
+    with pytest.raises(UsageError, match="is a folder"): Tape.replay(tmp_path)
