@@ -159,6 +159,15 @@ def _called(column: Any, tables: Mapping[str, Collection[str]]) -> bool:
     return any(name not in _named(source, tables) for source in _sources(column, column.table))
 
 # %% ../../nbs/tools/21a_sqlcheck.ipynb #b28ce472
+def _is_text(column: Any, tables: Mapping[str, Collection[str]]) -> bool:
+    "Whether SQLite would read a quoted name as a text, since nothing in the query has that name."
+    if column.table or not column.this.args.get("quoted"): return False
+    known = {name.lower() for columns in tables.values() for name in columns} | {"rowid", "oid", "_rowid_"}
+    made = {one.alias_or_name.lower() for one in column.root().walk() if one.args.get("alias")}
+    made |= {name.name.lower() for one in column.root().walk() if type(one).__name__ == "TableAlias" for name in one.columns}
+    return column.name.lower() not in known | made
+
+# %% ../../nbs/tools/21a_sqlcheck.ipynb #460b5320
 def _joined(tree: Any) -> int:
     "How many tables take part at most, where each use of a common table expression counts what it is made of: planners are slow with many."
     weights: dict[str, int] = {}
@@ -175,6 +184,8 @@ def _problems(tree: Any, tables: Mapping[str, Collection[str]], schema: str, dia
         if kind == "Table" and (wrong := _table(node, tables, schema, dialect)): yield wrong
         elif kind == "Column" and dialect == "postgres" and node.table and type(node.this).__name__ == "Identifier" and _called(node, tables):
             yield f"column '{node.sql()[:60]}' does not exist. {_nearest(node.name, {name for columns in tables.values() for name in columns})}"
+        elif kind == "Column" and dialect == "sqlite" and _is_text(node, tables):
+            yield f"column {node.sql()[:60]} does not exist, and SQLite would take it for a text. {_nearest(node.name, {name for columns in tables.values() for name in columns})}"
         elif kind == "Select" and not node.expressions: yield "a SELECT must name what it selects"
         elif kind == "CTE" and node.alias.lower() in {one.lower() for one in tables}: yield f"'{node.alias[:60]}' is a table's name; give the common table expression another"
         elif kind == "DataType":

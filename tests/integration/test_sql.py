@@ -282,3 +282,11 @@ def test_a_broken_view_is_left_out(tmp_path):
     with closing(sqlite3.connect(tmp_path / "v.db")) as connection: connection.executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1); CREATE VIEW broken AS SELECT nosuch FROM t; CREATE VIEW gone AS SELECT * FROM missing")
     database = Database(tmp_path / "v.db")
     assert list(database.schema.columns) == ["t"] and database.query("SELECT a FROM t").rows == [(1,)]
+
+
+def test_sqlite_never_takes_a_misspelt_name_for_a_text(lite):
+    database = Database(str(lite), tables=["loans"])
+    column = next(iter(database.query("SELECT * FROM loans LIMIT 1").frame()))
+    assert database.query(f'SELECT "{column}" AS "x" FROM loans ORDER BY "x" LIMIT 1').rows      # real names and aliases may be quoted
+    for sql in (f'SELECT "{column}x" FROM loans', f"SELECT count(*) FROM loans WHERE \"{column}x\" = 'a'"):
+        with pytest.raises(UsageError, match="does not exist, and SQLite would take it for a text"): database.query(sql)
