@@ -270,6 +270,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'genai_factory/agents/react.py'),
                                             'genai_factory.agents.react._until_observation': ( 'agents/react.html#_until_observation',
                                                                                                'genai_factory/agents/react.py'),
+                                            'genai_factory.agents.react.check_members': ( 'agents/react.html#check_members',
+                                                                                          'genai_factory/agents/react.py'),
                                             'genai_factory.agents.react.final_text': ( 'agents/react.html#final_text',
                                                                                        'genai_factory/agents/react.py'),
                                             'genai_factory.agents.react.make': ('agents/react.html#make', 'genai_factory/agents/react.py'),

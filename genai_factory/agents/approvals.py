@@ -61,6 +61,9 @@ create table claims (run text not null, call text not null, status text not null
 """
 _VERSION = 1
 
+def _check_id(run: Any) -> None:
+    if not isinstance(run, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", run): raise UsageError(f"{str(run)[:60]!r} is no id of a run. Take the one that `AgentRun.id` or `RunStore.runs()` tells.")
+
 # %% ../../nbs/agents/42b_approvals.ipynb #db71c321
 class RunStore(Database):
     "Runs that wait, and the claims on their calls, in one SQLite file."
@@ -144,9 +147,6 @@ class RunStore(Database):
             db.execute("update claims set status = 'done', result = ?, at = ? where run = ? and call = ?", (json.dumps(result), time.time(), run, call))
 
 # %% ../../nbs/agents/42b_approvals.ipynb #3de2c05c
-def _check_id(run: Any) -> None:
-    if not isinstance(run, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", run): raise UsageError(f"{str(run)[:60]!r} is no id of a run. Take the one that `AgentRun.id` or `RunStore.runs()` tells.")
-
 @contextmanager
 def _file_lock(path: Path, taken: BusyError) -> Iterator[None]:
     "A locked file; it is removed at the end by the one that holds it."

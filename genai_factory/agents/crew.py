@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from .agent import LoopAgent
 from .approvals import RunStore
-from .react import ReactAgent
+from .react import ReactAgent, check_members
 from .runs import Limits, Live, Seat, Stop
 from ..core.base import LLM, AnswerError, Message, Reply, Tool, UsageError, did_you_mean
 from ..core.configs import AgentConfig
@@ -89,6 +89,7 @@ class Crew(LoopAgent):
             members = [agent.as_tool() for agent in agents]
             agents = [ReactAgent(manager, members, _LEAD, name="manager")]
             self.tasks = [replace(task, agent="manager", description=task.description + (f" (for {task.agent})" if task.agent else "")) for task in self.tasks]
+        check_members(agents)
         self._tidy = {agent.name: agent.tidy for agent in agents}
         self.seats = {agent.name: _named(agent) for agent in agents}
         _check_tasks(self.tasks, list(self.seats))

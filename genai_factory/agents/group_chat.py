@@ -12,7 +12,7 @@ from typing import Any, Literal
 from .agent import LoopAgent
 from .approvals import RunStore
 from .plan import LEAD, Graph, check_graph, lead, lead_on, way_on
-from .react import ReactAgent, make as make_member, native_seat
+from .react import ReactAgent, check_members, make as make_member, native_seat
 from .runs import Limits, Live, Seat, Stop, ask
 from ..core.base import LLM, Message, Reply, Tool, UsageError
 from ..core.configs import AgentConfig
@@ -141,6 +141,7 @@ async def choose(live: Live, seat: Seat, names: list[str], otherwise: str, tries
 
 def _checked(agents: Sequence[ReactAgent], policy: str, llm: LLM | None) -> list[str]:
     "The members' names, if this makes a chat."
+    check_members(agents)
     names = [agent.name for agent in agents]
     if not names or len(set(names)) < len(names): raise UsageError(f"A group chat needs members with names of their own, not {names}.")
     if policy not in ("round_robin", "selector", "handoff", "graph", "planner"): raise UsageError(f"The policy of a chat is round_robin, selector, handoff, graph or planner, not '{policy}'.")

@@ -19,7 +19,7 @@ from ..prompts import react_prompt
 from ..tools.toolset import Toolset
 
 # %% auto #0
-__all__ = ['parse_react', 'ReactAgent', 'native_seat', 'text_seat', 'final_text', 'make']
+__all__ = ['parse_react', 'ReactAgent', 'check_members', 'native_seat', 'text_seat', 'final_text', 'make']
 
 # %% ../../nbs/agents/44_react.ipynb #43dd0a1b
 _LABEL = re.compile(r"^[ \t\r\f\v\u00a0\u3000>*_#`-]*(thought|action[ _]input|action|observation|final[ _]answer)[*_`]*[ \t]*:[*_`]*[ \t]*", re.IGNORECASE | re.MULTILINE)
@@ -125,6 +125,12 @@ class ReactAgent(LoopAgent):
     def tidy(self, text: str) -> str: return text if self.mode == "native" else final_text(text)
 
 # %% ../../nbs/agents/44_react.ipynb #febea85c
+def check_members(agents: Any) -> None:
+    "Those who can take a seat in a conversation: agents with one model."
+    if not isinstance(agents, list | tuple): raise UsageError(f"Members are a list of agents, not {type(agents).__name__}.")
+    for agent in agents:
+        if not hasattr(agent, "make_seat"): raise UsageError(f"A member is a ReactAgent, not {type(agent).__name__}. Give a group to a ReactAgent as a tool: tools=[group.as_tool()].")
+
 def native_seat(name: str, llm: LLM, tools: Toolset, instructions: str, options: dict[str, Any], prices: Prices | None = None, repairs: int = 0) -> Seat:
     "Tool calls by the provider's own means."
     head = [Message("system", instructions)] if instructions else []

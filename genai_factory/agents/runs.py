@@ -42,7 +42,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            value = getattr(self, name)
+            value, whole = getattr(self, name), name not in ("cost", "seconds")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int if whole else int | float)):
+                raise UsageError(f"Limits: {name} = {value!r} is not a {'whole ' if whole else ''}number. Leave it out, or use None for no limit.")
             if value is not None and not value >= (1 if name in ("steps", "repeats") else 0): raise UsageError(f"Limits: {name} = {value!r} is too small. Leave it out, or use None for no limit.")
 
 # %% ../../nbs/agents/42a_runs.ipynb #b917e159

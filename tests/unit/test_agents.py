@@ -664,3 +664,14 @@ def test_a_damaged_run_or_recording_is_told(tmp_path, state):
     (tmp_path / "t.jsonl").write_text('{"tape": 1}\n{"at": "agent, request 1"}\n')
     assert "has no request" in str(payer()[0].run("go", tape=Tape.replay(tmp_path / "t.jsonl")).error)
     with pytest.raises(UsageError, match="is a folder"): Tape.replay(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": "3"}, {"steps": 2.5}, {"steps": True}, {"cost": "1"}, {"seconds": True}, {"tokens": 1.5}, {"seconds": float("nan")}])
+def test_a_limit_is_a_number(wrong):
+    with pytest.raises(UsageError, match="Limits: "): Limits(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [[5], [GroupChat([ReactAgent(ScriptedLLM(), name="a")])], None])
+def test_a_member_is_an_agent_with_one_model(wrong):
+    with pytest.raises(UsageError, match="[Mm]ember"): GroupChat(wrong)
+    with pytest.raises(UsageError, match="[Mm]ember"): Crew(wrong, [Task("x")])
