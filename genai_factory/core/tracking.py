@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .base import BusyError, MissingError, UnavailableError
+from .base import BusyError, DamagedError, MissingError, UnavailableError
 from .files import atomic_write, fingerprint, sha256_file
 from .settings import Workspace, open_workspace
 from .tracing import quiet_environment
@@ -40,6 +40,9 @@ def mlflow_errors(workspace: Workspace) -> Iterator[None]:
         if "database is locked" in text:
             raise BusyError(f"MLflow's database {workspace.tracking_uri} is locked by another program. Close what holds it "
                             "(a SQLite browser, a hung job: see `genai-factory runs`) and try again; nothing was written.") from error
+        if any(said in text for said in ("file is not a database", "disk image is malformed", "file is encrypted")):
+            raise DamagedError(f"MLflow's database {workspace.tracking_uri} is damaged. Move it away, and restore it from a copy; nothing was written.") from error
+        if isinstance(error, OverflowError) or "int too large" in text: raise MissingError(f"There is no version with that number in {workspace.root}.") from error
         if "Max retries exceeded" in text or "Connection refused" in text:
             raise UnavailableError(f"The MLflow server {workspace.tracking_uri} does not answer. Start it, or set tracking_uri in settings.ini.") from error
         raise

@@ -7,6 +7,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ def find_model(
     if (found := re.fullmatch(r"models:/([\w.-]+)(?:@([\w-]+)|/(\d+))", model)) is None:
         raise UsageError(f"'{model}' is no address of a registered model. Write models:/credit_risk@champion or models:/credit_risk/1.")
     name, alias, number = found.groups()
-    version = current_version(alias, workspace, name) if alias else int(number)
+    version = current_version(alias, workspace, name) if alias else int(number) if len(number) < 10 else None
     try:
         if version is not None:
             with mlflow_errors(workspace): mlflow_client(workspace).get_model_version(name, str(version))
@@ -48,13 +51,32 @@ def load_verified(
     client = mlflow_client(workspace)
     with mlflow_errors(workspace): record, uri = client.get_model_version(name, str(version)), client.get_model_version_download_uri(name, str(version))
     folder: Path = fetched(uri, f"models/{name}/{version}", workspace)
-    manifest = verify_manifest(folder)
-    extra = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts} - {*manifest["files"], "manifest.json"}
-    if record.tags.get("manifest.sha256") != sha256_file(folder / "manifest.json") or extra:
-        raise DamagedError(f"{folder} is not what was registered as {name} version {version}{': ' + ', '.join(sorted(extra)) + ' was added' if extra else ''}. "
-                           "Nothing was loaded. Restore it from a copy, or make a new version: genai-factory run train_risk")
+    files: dict[str, str] = verify_manifest(folder)["files"]
+    wrong = _unlisted(folder, {*files, "manifest.json"})
+    with tempfile.TemporaryDirectory(prefix="model-") as copy:
+        for file, wanted in files.items() if not wrong else ():
+            target = Path(copy, file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / file, target)
+            if sha256_file(target) != wanted: wrong.append(file)
+        if record.tags.get("manifest.sha256") != sha256_file(folder / "manifest.json") or wrong:
+            raise DamagedError(f"{folder} is not what was registered as {name} version {version}{': look at ' + ', '.join(wrong) if wrong else ''}. "
+                               "Nothing was loaded. Restore it from a copy, or make a new version: genai-factory run train_risk")
+        return _load(Path(copy)), json.loads(Path(copy, "artifacts", "card.json").read_text(encoding="utf-8"))
+
+def _unlisted(folder: Path, files: set[str]) -> list[str]:
+    "What nobody registered: links, and files and folders besides the given ones; Python's own cache is left out."
+    folders = {parent.as_posix() for file in files for parent in Path(file).parents}
+    found = ((path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*")))
+    cached = lambda path: "__pycache__" in path.parts[len(folder.parts):]
+    return [name for path, name in found if path.is_symlink() or not (cached(path) or name in (folders if path.is_dir() else files))]
+
+def _load(folder: Path) -> Any:
+    "The MLflow model of a folder, without MLflow's advice to its author."
     import mlflow.pyfunc
-    return mlflow.pyfunc.load_model(str(folder)), json.loads((folder / "artifacts" / "card.json").read_text(encoding="utf-8"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
 
 # %% ../../nbs/tools/23_risk.ipynb #1853a274
 def form_of(card: dict[str, Any]) -> dict[str, Any]: # JSON schema of an object

@@ -1,14 +1,18 @@
 """The risk model from its job to its tool: the real notebook, the real registry, the same answers, and nothing loaded that was changed."""
 
 import asyncio
+import importlib.util
 import json
+import marshal
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from genai_factory.core.base import DamagedError, InputError, MissingError, ToolCall, UsageError
 from genai_factory.core.files import write_manifest
+from genai_factory.core.registry import get_release
 from genai_factory.core.settings import Workspace
 from genai_factory.core.tracking import mlflow_client
 from genai_factory.ops.flow import FLOWS
@@ -124,6 +128,45 @@ def test_changed_files_are_not_loaded(small, files, how):
     if how == "missing file": (folder / "artifacts/card.json").unlink()
     if how == "no manifest": (folder / "manifest.json").unlink()
     with pytest.raises(DamagedError): risk_tool(workspace=small)
+
+
+def plant(folder: Path, where: str) -> None:
+    "Bytecode that Python would run in place of the model's verified source"
+    source = folder / "credit_risk.py"
+    code = compile(source.read_text() + f"\nopen({str(folder.parent / 'ran')!r}, 'w').close()\n", str(source), "exec")
+    (folder / where).mkdir()
+    (folder / where / f"credit_risk.{sys.implementation.cache_tag}.pyc").write_bytes(importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(code))
+
+
+def test_planted_bytecode_never_runs(small, files):
+    plant(files, "__pycache__")
+    risk_tool(workspace=small)
+    assert not (files.parent / "ran").exists()
+
+
+@pytest.mark.parametrize("how", ["folder", "link to a folder", "link to a file", "link in place of a file", "folder of its own"])
+def test_links_and_other_folders_are_not_loaded(small, files, tmp_path, how):
+    if how == "folder": (files / "empty").mkdir()
+    if how == "link to a folder": (files / "x").symlink_to(tmp_path)
+    if how == "link to a file": (files / "x.py").symlink_to("/etc/hostname")
+    if how == "link in place of a file": (files / "credit_risk.py").rename(tmp_path / "code.py"); (files / "credit_risk.py").symlink_to(tmp_path / "code.py")
+    if how == "folder of its own": (files / "artifacts").rename(tmp_path / "artifacts"); (files / "artifacts").symlink_to(tmp_path / "artifacts")
+    with pytest.raises(DamagedError): risk_tool(workspace=small)
+
+
+def test_loading_leaves_nothing_in_the_folder(small, files):
+    before = sorted(files.rglob("*"))
+    risk_tool(workspace=small)
+    assert sorted(files.rglob("*")) == before
+
+
+def test_long_version_numbers_and_a_broken_database_are_told(small, tmp_path):
+    with pytest.raises(MissingError): risk_tool("models:/credit_risk/" + "9" * 40, small)
+    with pytest.raises(MissingError): get_release("9" * 40, small)
+    broken = Workspace(tmp_path)
+    broken.prepare()
+    (broken.state / "mlflow.db").write_bytes(b"this is no database" * 1000)
+    with pytest.raises(DamagedError, match="mlflow.db"): risk_tool("models:/credit_risk/1", broken)
 
 
 def test_a_tool_keeps_the_version_it_was_made_with(small, table):
