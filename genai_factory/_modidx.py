@@ -1679,6 +1679,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'genai_factory.memory._notes': ('memory.html#_notes', 'genai_factory/memory.py'),
                                       'genai_factory.memory._plain': ('memory.html#_plain', 'genai_factory/memory.py'),
                                       'genai_factory.memory._sentences': ('memory.html#_sentences', 'genai_factory/memory.py'),
+                                      'genai_factory.memory._still_there': ('memory.html#_still_there', 'genai_factory/memory.py'),
                                       'genai_factory.memory._with_notes': ('memory.html#_with_notes', 'genai_factory/memory.py'),
                                       'genai_factory.memory.checked_facts': ('memory.html#checked_facts', 'genai_factory/memory.py'),
                                       'genai_factory.memory.clip': ('memory.html#clip', 'genai_factory/memory.py'),

@@ -179,6 +179,10 @@ def whole(messages: list[Message]) -> list[Message]:
         messages = [m for m in messages if m.tool_call_id not in cut and not any(call.id in cut for call in m.tool_calls)]
     return messages
 
+def _still_there(memory: ConversationMemory, messages: list[Message], first: int) -> bool:
+    "Whether these messages still stand in the store: while a model was thinking about them they may have been erased."
+    return memory.store.read(memory.user, memory.conversation, first)[:len(messages)] == messages
+
 def _note_facts(memory: ConversationMemory, messages: list[Message], first: int) -> None:
     "Take the facts out of messages; `first` is the number of the first one."
     words = {n: own_words(m) for n, m in enumerate(messages, first) if own_words(m)}
@@ -188,6 +192,7 @@ def _note_facts(memory: ConversationMemory, messages: list[Message], first: int)
         try: notes = memory.llm.chat([Message("system", _ASK_FACTS), Message("user", lines)], response_format=Notes).parsed   # type: ignore[union-attr]
         except FactoryError as error: log.warning("Facts were taken by rule only: %s", error)
         else: found += checked_facts(notes, words) if isinstance(notes, Notes) else []
+    if not _still_there(memory, messages, first): return
     known = {fact.key: fact.value for fact in memory.facts()}
     for n, key, value in sorted(found, key=lambda row: row[0]):      # the latest wins
         if known.get(key) == value: continue
@@ -230,7 +235,8 @@ def condense(
         while len(pieces) > 1 and total_tokens([m for piece in [*group, pieces[0]] for m in piece], memory.count) <= keep: group.append(pieces.pop(0))
         gone = [message for piece in group for message in piece]
         _note_facts(memory, gone, before.covers)
-        before = _minutes(memory, before, gone, limit)
+        begin, before = before.covers, _minutes(memory, before, gone, limit)
+        if not _still_there(memory, gone, begin): return
         memory.store.set_summary(memory.user, memory.conversation, before)
 
 # %% ../nbs/28_memory.ipynb #01c1b975

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_factory.core.base import ContextLengthError, Message, Part, ToolCall, UsageError
+from genai_factory.core.base import LLM, ContextLengthError, Delta, Message, Part, ToolCall, Usage, UsageError
 from genai_factory.core.memories import Fact, Summary
 from genai_factory.core.window import cut_pairs, total_tokens
 from genai_factory.factory import make_llm
@@ -177,3 +177,22 @@ def test_every_request_is_whole_and_within_its_budget(tmp_path_factory, said, qu
     assert total_tokens(request, memory.count) <= budget and not cut_pairs(request)
     assert request[0].text == "Be brief." and request[-1].text.endswith(question) and request[-1].role == "user"
     assert all(a.role != b.role or a.role == "tool" for a, b in zip(request, request[1:], strict=False))
+
+
+def test_what_is_erased_while_a_model_sums_it_up_does_not_come_back(tmp_path):
+    store = SQLiteStore(tmp_path / "memory.db")
+
+    class Slow(LLM):
+        "The conversation is erased and begun anew while it thinks."
+        async def astream(self, messages, **options):
+            if store.read("ada", "c") and "canary" in store.read("ada", "c")[0].text:
+                store.erase("ada", "c")
+                store.append("ada", "c", [Message("user", f"new words {n}") if n % 2 == 0 else Message("assistant", "yes") for n in range(40)])
+            yield Delta('{"facts": []}' if "message" in messages[-1].text else "a canary was sung of", usage=Usage(1, 1), finish_reason="stop")
+
+    memory = ConversationMemory(store, "ada", "c", llm=Slow(), budget=400)
+    for n in range(30): memory.append([Message("user", f"canary number {n}, my name is Canary{n}. " + "word " * 20), Message("assistant", "I see. " * 10)])
+    sent = memory.messages_for("And now?")
+    assert not any("canary" in m.flat().lower() for m in sent), "nothing of the erased conversation may be sent"
+    assert store.summary("ada", "c") is None or "canary" not in store.summary("ada", "c").text
+    assert not [fact for fact in store.facts("ada") if "canary" in fact.value.lower()]
