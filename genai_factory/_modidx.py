@@ -2791,6 +2791,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'genai_factory/tools/toolset.py'),
                                              'genai_factory.tools.toolset._in_thread': ( 'tools/toolset.html#_in_thread',
                                                                                          'genai_factory/tools/toolset.py'),
+                                             'genai_factory.tools.toolset._inline': ( 'tools/toolset.html#_inline',
+                                                                                      'genai_factory/tools/toolset.py'),
                                              'genai_factory.tools.toolset._ready': ( 'tools/toolset.html#_ready',
                                                                                      'genai_factory/tools/toolset.py'),
                                              'genai_factory.tools.toolset._routine': ( 'tools/toolset.html#_routine',

@@ -309,11 +309,16 @@ async def _run(toolset: Toolset, one: _Ready, call: ToolCall, given: dict[str, A
     try: content, error = await _tried(toolset, one, given)
     except _Late: return _told(call, "timeout", f"Error: '{tool.name}' gave no answer within {tool.timeout_s:g} s and was stopped. Ask for less, or go on without it.", started)
     if error is None: return ToolResult(Message("tool", content, [], call.id, call.name), "ok", perf_counter() - started)
-    if not isinstance(error, (Exception, SystemExit)): raise error      # an interrupt is a person's wish, not the tool's answer
+    if isinstance(error, KeyboardInterrupt): raise error                # a person's wish, not the tool's answer
     content = as_content(f"Error: {error_text(error)}", tool.origin, tool.trusted)
     return ToolResult(Message("tool", content, [], call.id, call.name), "error", perf_counter() - started, error_text(error))
 
 _FINAL = (UsageError, InputError, MissingError, DamagedError, RefusalError, ValueError, TypeError, LookupError, ArithmeticError)   # a repeat fails as well
+
+def _inline(tool: Tool, given: dict[str, Any]) -> Outcome:
+    "On the loop, where nothing can cancel it: whatever it raises is its own."
+    try: return as_content(tool.function(**given), tool.origin, tool.trusted, tool.max_output), None
+    except BaseException as raised: return None, raised
 
 async def _tried(toolset: Toolset, one: _Ready, given: dict[str, Any]) -> Outcome:
     "One try, or several where the tool says so: all of them, and the pauses between, within its time."
@@ -322,8 +327,7 @@ async def _tried(toolset: Toolset, one: _Ready, given: dict[str, Any]) -> Outcom
     while True:
         began = perf_counter()
         try:
-            if tool.inline and not one.waits: outcome = as_content(tool.function(**given), tool.origin, tool.trusted, tool.max_output), None
-            else: outcome = await _elsewhere(toolset, one, given, left)
+            outcome = _inline(tool, given) if tool.inline and not one.waits else await _elsewhere(toolset, one, given, left)
         except _Late: raise
         except (Exception, SystemExit) as raised: outcome = None, raised
         error, tries = outcome[1], tries + 1

@@ -518,3 +518,19 @@ def test_a_timeout_is_not_tried_again():
         calls.append(1)
         await asyncio.sleep(30)
     assert ask([as_tool(waits, retries=3, timeout_s=0.05)], "waits").status == "timeout" and len(calls) == 1
+
+
+class Own(BaseException): "Raised by a library that knows no Exception."
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, Own, SystemExit])
+def test_whatever_a_plain_tool_raises_is_told_to_the_model(kind, inline):
+    def breaks() -> str:
+        "Fails."
+        raise kind("odd")
+    assert Toolset([as_tool(breaks, inline=inline)]).call("breaks").status == "error"
+    def interrupted() -> str:
+        "A person pressed Ctrl-C."
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt): Toolset([as_tool(interrupted, inline=True)]).call("interrupted")
