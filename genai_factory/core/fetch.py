@@ -5,6 +5,7 @@
 # %% ../../nbs/core/08_fetch.ipynb #01e9b75e
 from __future__ import annotations
 import asyncio
+import codecs
 import functools
 import re
 import socket
@@ -82,9 +83,14 @@ class Fetched:
 
     @property
     def text(self) -> str:
-        "The body as text, in the character set that the server states."
-        named = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
-        return decode_text(self.body, named[1] if named else "")
+        "The body as text: by its byte order mark, else as the server states, else as the page itself states in its first kilobyte."
+        mark = next((name for start, name in _MARKS if self.body.startswith(start)), "")
+        head = self.body[:1024].decode("latin-1") if "html" in self.content_type else ""
+        named = _STATED.search(self.headers.get("content-type", "")) or _STATED.search(head)
+        return decode_text(self.body, mark or (named[1] if named else ""))
+
+_STATED = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 # %% ../../nbs/core/08_fetch.ipynb #a14f7520
 CHARSETS = re.compile(r"utf-?(8|8-sig|16|16le|16be|16-le|16-be|32)|us-ascii|ascii|latin-?1|(windows|cp)-?(125\d|874|932|936|949|950)|iso-?8859-?\d{1,2}|"

@@ -566,3 +566,13 @@ def test_policy_errors():
 
 
 def test_errors_are_factory_errors(): assert issubclass(ForbiddenError, FactoryError)
+
+
+@pytest.mark.parametrize("body, kind", [
+    ("<meta charset=windows-1251><p>Привет".encode("cp1251"), "text/html"), ("<p>Привет".encode("utf-16"), "text/html"),
+    (b"\xef\xbb\xbf" + "Привет".encode(), "text/plain; charset=utf8"), ("<p>Привет".encode("koi8-r"), "text/html; charset=koi8-r"),
+])
+def test_a_page_is_read_in_the_character_set_that_it_states(body, kind):
+    from genai_factory.core.fetch import Fetched
+    text = Fetched("http://example.com", 200, {"content-type": kind}, body, kind.partition(";")[0]).text
+    assert text.endswith("Привет") and "\ufeff" not in text
