@@ -107,8 +107,8 @@ if __name__ == "__main__":
     for run in variants.values(): median(run)
     off = measure(variants)
     trace()
-    on = measure({"bare": bare, "traced": variants["inline"], "sdk spans alone": spanned})
+    on = measure({"bare": bare, "traced": variants["inline"], "sdk_spans": spanned})
     ratio = {name: round(statistics.median(a / b for a, b in zip(times, off["bare"])), 2) for name, times in off.items()}
-    for name in ("traced", "sdk spans alone"): ratio[name] = round(statistics.median(a / b for a, b in zip(on[name], on["bare"])), 2)
+    for name in ("traced", "sdk_spans"): ratio[name] = round(statistics.median(a / b for a, b in zip(on[name], on["bare"])), 2)
     print(json.dumps({"value": ratio["inline"], "n": ROUNDS * RUNS, "at_most": 10, "unit": "times bare Python, five tool steps and an answer", "ratios": ratio,
                       "traced_at_most": 20, "microseconds": {name: round(statistics.median(times), 1) for name, times in (off | {"traced": on["traced"]}).items()}}))
