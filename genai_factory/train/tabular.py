@@ -48,7 +48,11 @@ def read_credit(
     import pandas as pd
     try: text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error: raise InputError(f"{path} cannot be read: {error}. Give a CSV file in UTF-8.") from error
+    if (line := next((n for n, one in enumerate(text.splitlines(), 1) if len(one) > 10_000), None)) is not None:
+        raise InputError(f"{path}, line {line}: longer than 10,000 characters. This is no table of credits.")
     rows = csv.DictReader(text.splitlines(), restkey="", restval=None)
+    if twice := next((name for name in rows.fieldnames or () if (rows.fieldnames or []).count(name) > 1), None):
+        raise InputError(f"{path}, line 1: the column '{twice}' stands there twice. Keep one of the two.")
     for name in (*CODES, "target"):
         if name not in (rows.fieldnames or ()): raise InputError(f"{path}, line 1: there is no column '{name}'. {did_you_mean(name, rows.fieldnames or ())}")
     checked, seen = [], {}
@@ -60,7 +64,8 @@ def read_credit(
         seen[key] = rows.line_num
         checked.append({name: _cell(row[name], name, where) for name in CODES} | {"target": _target(row["target"], where)})
     table = pd.DataFrame(checked)
-    if len(table) < 50 or table["target"].nunique() < 2: raise InputError(f"{path}: {len(table)} rows are not enough to learn from: 50 with both outcomes are needed.")
+    if len(table) < 50: raise InputError(f"{path}: {len(table)} rows are not enough to learn from: 50 are needed.")
+    if table["target"].nunique() < 2: raise InputError(f"{path}: all {len(table)} rows have the same target. Both outcomes are needed.")
     return table.drop(columns="target"), np.asarray(table["target"])
 
 def _cell(text: str, name: str, where: str) -> str | int:

@@ -37,7 +37,10 @@ def test_the_table(credits):
     (lambda lines: [lines[0], lines[1].rsplit(",", 2)[0], *lines[2:]], r"line 2: too few fields"),
     (lambda lines: [*lines[:3], lines[1], *lines[3:]], r"line 4, column 'row_id': 0 stands on line 2 already"),
     (lambda lines: lines[:20], r"19 rows are not enough"),
-    (lambda lines: [line for line in lines if not line.endswith(",2")], r"with both outcomes are needed"),
+    (lambda lines: [lines[0], *(line.rpartition(",")[0] + ",1" for line in lines[1:])], r"rows have the same target"),
+    (lambda lines: [*lines[:3], "x" * 200_000, *lines[3:]], r"line 4: longer than 10,000 characters"),
+    (lambda lines: [lines[0] + ",target", *(line + ",1" for line in lines[1:])], r"'target' stands there twice"),
+    (lambda lines: [line for line in lines if not line.endswith(",2")], r"all 350 rows have the same target"),
     (lambda lines: [], r"line 1: there is no column"),
 ])
 def test_a_wrong_table_is_refused_by_line_and_column(tmp_path, change, told):
