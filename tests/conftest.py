@@ -104,3 +104,12 @@ def pytest_runtest_makereport(item, call):
 def pytest_collection_modifyitems(items):
     "The look back at the whole run comes last"
     items.sort(key=lambda item: item.path.name == "test_ci.py")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    "An empty ledger of model calls"
+    from genai_factory.llms.pricing import Ledger
+    ledger = Ledger(tmp_path / "ledger.db")
+    yield ledger
+    ledger.close()

@@ -10,7 +10,6 @@ from genai_factory import make_llm
 from genai_factory.core import aio
 from genai_factory.core.base import ContextLengthError, RateLimitError, RefusalError, StreamInterrupted, TimeLimitError, ToolCall, UnavailableError, Usage, UsageError
 from genai_factory.llms import resilience
-from genai_factory.llms.pricing import Ledger
 from genai_factory.testing.provider import Answer, ProviderServer, refuse
 
 MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5"}
@@ -20,12 +19,6 @@ WIRES = pytest.mark.parametrize("wire", MODELS)
 @pytest.fixture
 def server():
     with ProviderServer() as server: yield server
-
-@pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.db")
-    yield ledger
-    ledger.close()
 
 @pytest.fixture
 def make(server, ledger):

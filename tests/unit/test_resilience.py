@@ -16,7 +16,7 @@ from genai_factory.core.base import (LLM, ContextLengthError, Delta, RateLimitEr
 from genai_factory.core.configs import LLMConfig
 from genai_factory.llms import resilience
 from genai_factory.llms.cache import Cache
-from genai_factory.llms.pricing import Ledger, cost, load_prices
+from genai_factory.llms.pricing import cost, load_prices
 from genai_factory.llms.resilience import Bucket, ResilientLLM, amap, backoff, guard
 from genai_factory.llms.scripted import ScriptedLLM
 
@@ -54,12 +54,6 @@ class Clock:
 
 @pytest.fixture
 def clock(): return Clock()
-
-@pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.db")
-    yield ledger
-    ledger.close()
 
 @pytest.fixture
 def build(clock, ledger):
